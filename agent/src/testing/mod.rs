@@ -1,0 +1,13 @@
+//! Models and a provider for tests, here and in the crates that use this one.
+//!
+//! [`ScriptedModel`] stands in for any model; [`AnthropicServer`] stands in for the provider, on
+//! 127.0.0.1, and refuses every request that the published API would refuse. Only with the feature
+//! `testing`.
+
+mod plan;
+mod scripted;
+mod server;
+
+pub use plan::{Chunking, Fault, Plan, Reply, ScriptedAnswer};
+pub use scripted::{ScriptedModel, Step};
+pub use server::{AnthropicServer, SeenRequest};

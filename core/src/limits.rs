@@ -1,0 +1,34 @@
+//! Bounds of the domain. Beyond a bound a command is rejected with a sentence; nothing is cut.
+
+/// Bytes of one message of a person.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one answer of the assistant that fit a record.
+pub const ANSWER_BYTES_MAX: usize = 96 * 1024;
+/// Characters of a name that a device or a person gives itself.
+pub const NAME_CHARS_MAX: usize = 80;
+/// Bytes of any short identifier that comes from outside.
+pub const ID_BYTES_MAX: usize = 200;
+/// Bytes of one configuration value.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Pairing requests of devices that may wait at a time.
+pub const DEVICE_REQUESTS_MAX: usize = 32;
+/// Pairing requests that may wait at a time on one account of a channel.
+pub const PEER_REQUESTS_MAX: usize = 3;
+/// Paired devices.
+pub const DEVICES_MAX: usize = 1_000;
+/// Conversations.
+pub const SESSIONS_MAX: usize = 100_000;
+/// Model turns that are due or under way in one conversation.
+pub const OPEN_RUNS_PER_SESSION_MAX: usize = 8;
+/// How long a device's pairing request waits, in milliseconds.
+pub const DEVICE_REQUEST_TTL_MS: i64 = 5 * 60 * 1000;
+/// How long a person's pairing request waits, in milliseconds.
+pub const PEER_REQUEST_TTL_MS: i64 = 60 * 60 * 1000;
+/// How long an idempotency key is remembered, in milliseconds.
+pub const IDEMPOTENCY_TTL_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// Idempotency keys that are remembered; beyond it the oldest go first.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 200_000;
+/// Letters of the code that a device shows.
+pub const DEVICE_CODE_CHARS: usize = 6;
+/// Letters of the code that a person on a channel gets.
+pub const PEER_CODE_CHARS: usize = 8;

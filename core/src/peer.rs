@@ -1,0 +1,263 @@
+//! People on channels: the first message asks in, the operator answers, later messages go through.
+//!
+//! Invariant: nothing a stranger writes reaches the assistant before an operator let him in; a
+//! blocked person leaves no trace.
+
+use crate::actor::{Actor, Scope};
+use crate::command::{Action, Command, DmPolicy};
+use crate::content::Content;
+use crate::decide::Draft;
+use crate::error::Rejection;
+use crate::event::{PairingExpired, PeerApproved, PeerBlocked, PeerPairingRequested};
+use crate::ids::{PeerId, RequestId, RunId, Seq};
+use crate::limits::{PEER_CODE_CHARS, PEER_REQUEST_TTL_MS, PEER_REQUESTS_MAX};
+use crate::record::Record;
+use crate::session;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A person who waits for an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRequest {
+    /// What was asked.
+    pub asked: PeerPairingRequested,
+    /// The record that asked.
+    pub seq: Seq,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A person who was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The channel.
+    pub channel: String,
+    /// The bot's account on it.
+    pub account: String,
+    /// What the platform called the person when he asked.
+    pub name: Option<Content>,
+    /// Whether it is the operator himself.
+    pub is_operator: bool,
+    /// The record that let him in.
+    pub seq: Seq,
+}
+
+/// All people on channels.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Peers {
+    /// Those who wait.
+    pub pending: BTreeMap<RequestId, PeerRequest>,
+    /// Those who were let in.
+    pub approved: BTreeMap<PeerId, Peer>,
+    /// Those who are not heard.
+    pub blocked: BTreeSet<PeerId>,
+}
+
+impl Peers {
+    pub(crate) fn requested(&mut self, record: &Record, event: &PeerPairingRequested) {
+        let request = PeerRequest {
+            asked: event.clone(),
+            seq: record.seq,
+            at: record.at,
+        };
+        self.pending.insert(event.request.clone(), request);
+    }
+
+    pub(crate) fn approved(&mut self, record: &Record, event: &PeerApproved) {
+        let asked = self
+            .request_of(&event.peer)
+            .map(|request| request.asked.name.clone());
+        let known = self
+            .approved
+            .get(&event.peer)
+            .and_then(|peer| peer.name.clone());
+        self.pending
+            .retain(|_, request| request.asked.peer != event.peer);
+        self.blocked.remove(&event.peer);
+        let peer = Peer {
+            channel: event.channel.clone(),
+            account: event.account.clone(),
+            name: asked.or(known),
+            is_operator: event.is_operator,
+            seq: record.seq,
+        };
+        self.approved.insert(event.peer.clone(), peer);
+    }
+
+    pub(crate) fn blocked(&mut self, event: &PeerBlocked) {
+        self.pending
+            .retain(|_, request| request.asked.peer != event.peer);
+        self.approved.remove(&event.peer);
+        self.blocked.insert(event.peer.clone());
+    }
+
+    pub(crate) fn forget_request(&mut self, request: &RequestId) {
+        self.pending.remove(request);
+    }
+
+    fn request_of(&self, peer: &PeerId) -> Option<&PeerRequest> {
+        self.pending
+            .values()
+            .find(|request| request.asked.peer == *peer)
+    }
+}
+
+pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
+    match &command.action {
+        Action::ApprovePeer { peer, is_operator } => {
+            draft.require(&command.actor, Scope::Pairing)?;
+            let (channel, account) = place(draft, peer)?;
+            let is_operator = *is_operator;
+            draft.push(PeerApproved {
+                peer: peer.clone(),
+                channel,
+                account,
+                is_operator,
+            });
+            Ok(())
+        }
+        Action::BlockPeer { peer } => {
+            draft.require(&command.actor, Scope::Pairing)?;
+            let (channel, _) = place(draft, peer)?;
+            draft.push(PeerBlocked {
+                peer: peer.clone(),
+                channel,
+            });
+            Ok(())
+        }
+        Action::ReceiveFromPeer {
+            channel,
+            account,
+            name,
+            text,
+            run,
+            policy,
+        } => {
+            let Actor::Peer(peer) = &command.actor else {
+                return Err(Rejection::new(
+                    "not_allowed",
+                    "only a channel brings such a message",
+                ));
+            };
+            let inbound = Inbound {
+                channel,
+                account,
+                name,
+                text,
+                run,
+                policy: *policy,
+            };
+            receive(draft, command, peer, &inbound)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Drops the requests that lapsed by `at`.
+pub(crate) fn expire(draft: &mut Draft, at: Timestamp) {
+    let peers = &draft.state.peers;
+    for (request, _) in peers
+        .pending
+        .iter()
+        .filter(|(_, r)| r.asked.expires_at <= at)
+    {
+        draft.push(PairingExpired {
+            request: request.clone(),
+        });
+    }
+}
+
+struct Inbound<'a> {
+    channel: &'a str,
+    account: &'a str,
+    name: &'a str,
+    text: &'a str,
+    run: &'a RunId,
+    policy: DmPolicy,
+}
+
+fn receive(
+    draft: &mut Draft,
+    command: &Command,
+    peer: &PeerId,
+    inbound: &Inbound,
+) -> Result<(), Rejection> {
+    let peers = &draft.state.peers;
+    if peers.blocked.contains(peer) || inbound.policy == DmPolicy::Disabled {
+        return Ok(());
+    }
+    let known = peers.approved.get(peer);
+    match (known, inbound.policy) {
+        (Some(known), _) => {
+            let key = session_key(inbound.channel, peer, known.is_operator);
+            session::receive(draft, command, &key, inbound.run, inbound.text)
+        }
+        (None, DmPolicy::Open) => {
+            draft.push(PeerApproved {
+                peer: peer.clone(),
+                channel: inbound.channel.to_owned(),
+                account: inbound.account.to_owned(),
+                is_operator: false,
+            });
+            let key = session_key(inbound.channel, peer, false);
+            session::receive(draft, command, &key, inbound.run, inbound.text)
+        }
+        (None, _) => ask(draft, command, peer, inbound),
+    }
+}
+
+fn ask(
+    draft: &mut Draft,
+    command: &Command,
+    peer: &PeerId,
+    inbound: &Inbound,
+) -> Result<(), Rejection> {
+    let waiting = |request: &&PeerRequest| request.asked.expires_at > command.at;
+    let live: Vec<&PeerRequest> = draft.state.peers.pending.values().filter(waiting).collect();
+    let same_place = |request: &&&PeerRequest| {
+        request.asked.channel == inbound.channel && request.asked.account == inbound.account
+    };
+    if live.iter().any(|request| request.asked.peer == *peer)
+        || live.iter().filter(same_place).count() >= PEER_REQUESTS_MAX
+    {
+        return Ok(());
+    }
+    session::check_text(inbound.text)?;
+    expire(draft, command.at);
+    let stream = format!("peer/{peer}");
+    let name = draft.content(&stream, "self", inbound.name);
+    let message = draft.content(&stream, "self", inbound.text);
+    draft.push(PeerPairingRequested {
+        request: RequestId(draft.id("pairing request")),
+        peer: peer.clone(),
+        channel: inbound.channel.to_owned(),
+        account: inbound.account.to_owned(),
+        name,
+        message,
+        code: draft.code("pairing code", PEER_CODE_CHARS),
+        expires_at: command.at.plus_ms(PEER_REQUEST_TTL_MS),
+    });
+    Ok(())
+}
+
+fn session_key(channel: &str, peer: &PeerId, is_operator: bool) -> String {
+    if is_operator {
+        return session::MAIN_KEY.to_owned();
+    }
+    format!("agent:main:{channel}:dm:{peer}")
+}
+
+fn place(draft: &Draft, peer: &PeerId) -> Result<(String, String), Rejection> {
+    let peers = &draft.state.peers;
+    let asked = peers
+        .request_of(peer)
+        .map(|r| (r.asked.channel.clone(), r.asked.account.clone()));
+    let known = peers
+        .approved
+        .get(peer)
+        .map(|peer| (peer.channel.clone(), peer.account.clone()));
+    asked
+        .or(known)
+        .ok_or_else(|| Rejection::new("unknown_peer", "nobody of this id has written"))
+}

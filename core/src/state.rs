@@ -1,0 +1,70 @@
+//! The write model: what `decide` needs to know, folded from the log and nothing else.
+//!
+//! Invariant: equal logs give equal states. It holds references and sealed content, no plaintext;
+//! ordered maps only.
+
+use crate::chain::Cursor;
+use crate::config::Config;
+use crate::delivery::Deliveries;
+use crate::device::Devices;
+use crate::idempotency::IdempotencyKeys;
+use crate::ids::KeyId;
+use crate::outbox::Outbox;
+use crate::peer::Peers;
+use crate::run::Runs;
+use crate::session::Sessions;
+use crate::storage::Storage;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The state after the record at `cursor`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// The last record folded.
+    pub cursor: Cursor,
+    /// Who writes, and the newest snapshot.
+    pub storage: Storage,
+    /// The data key of each `stream|author`.
+    pub vault: BTreeMap<String, KeyId>,
+    /// Commands that may come again.
+    pub idempotency: IdempotencyKeys,
+    /// The configuration.
+    pub config: Config,
+    /// Devices and their requests.
+    pub devices: Devices,
+    /// People on channels and their requests.
+    pub peers: Peers,
+    /// Conversations.
+    pub sessions: Sessions,
+    /// Model turns that are due or under way.
+    pub runs: Runs,
+    /// Replies on their way to a channel.
+    pub deliveries: Deliveries,
+    /// What has to happen.
+    pub outbox: Outbox,
+    /// The first critical record this binary does not know: it must not decide.
+    pub unknown_critical: Option<u64>,
+}
+
+impl State {
+    /// Version of the form [`State::encode`] writes. Raise it with any change of the state: a
+    /// snapshot of another version is not read, the log is replayed instead.
+    pub const VERSION: u16 = 1;
+
+    /// The state as bytes for a snapshot.
+    pub fn encode(&self) -> Result<Vec<u8>, crate::error::CodecError> {
+        bincode::serde::encode_to_vec(self, bincode::config::standard()).map_err(|error| {
+            crate::error::CodecError::Encode {
+                what: "state",
+                reason: error.to_string(),
+            }
+        })
+    }
+
+    /// The state of a snapshot's bytes; `None` when they are not a state of [`State::VERSION`].
+    pub fn decode(bytes: &[u8]) -> Option<State> {
+        let limit = bincode::config::standard().with_limit::<{ 256 << 20 }>();
+        let (state, used) = bincode::serde::decode_from_slice(bytes, limit).ok()?;
+        (used == bytes.len()).then_some(state)
+    }
+}

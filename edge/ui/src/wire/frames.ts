@@ -1,0 +1,214 @@
+// What travels over the socket, as far as this client uses it. Unknown fields are ignored on purpose.
+
+export interface RequestFrame {
+  type: "req";
+  id: string;
+  method: string;
+  params?: unknown;
+}
+
+export interface WireError {
+  code: string;
+  message: string;
+  details?: Record<string, unknown>;
+  retryable?: boolean;
+  retryAfterMs?: number;
+}
+
+export interface ResponseFrame {
+  type: "res";
+  id: string;
+  ok: boolean;
+  payload?: unknown;
+  error?: WireError;
+}
+
+export interface EventFrame {
+  type: "event";
+  event: string;
+  payload?: unknown;
+  seq?: number;
+}
+
+export type Frame = ResponseFrame | EventFrame;
+
+/** A place in the log: the number of an event and its hash. */
+export interface Cursor {
+  seq: number;
+  hash: string;
+}
+
+/** Servers write times as milliseconds or as RFC 3339; `toMs` reads both. */
+export type Timestamp = number | string;
+
+export interface Hello {
+  protocol: number;
+  server: { version: string; host?: string; connId?: string };
+  snapshot?: { sessionDefaults?: { mainSessionKey?: string } };
+  auth?: { deviceToken?: string; role: string; scopes: string[]; issuedAtMs?: number };
+  policy?: { maxPayload?: number; tickIntervalMs?: number };
+  moltbot?: {
+    deviceId: string;
+    deviceName?: string;
+    cursor: Cursor;
+    shippedSeq: number;
+    epoch: number;
+    storageConfigured: boolean;
+    devMode?: boolean;
+    bootId: string;
+    model?: { provider: string; name: string };
+    readOnly?: string;
+  };
+}
+
+export type StopReason = "stop" | "aborted" | "timeout" | "error" | "interrupted" | "max_tokens";
+
+export interface HistoryMessage {
+  role: "user" | "assistant";
+  content: { type: string; text?: string }[] | string;
+  timestamp: Timestamp;
+  stopReason?: StopReason;
+  errorMessage?: string;
+  errorCode?: string;
+  provider?: string;
+  model?: string;
+  durationMs?: number;
+  __openclaw?: { id?: string; seq: number; runId?: string; idempotencyKey?: string };
+}
+
+export interface History {
+  sessionKey: string;
+  sessionId?: string;
+  messages: HistoryMessage[];
+  hasMore?: boolean;
+  cursor: Cursor;
+  inFlightRun?: { runId: string; text: string; startedAt: Timestamp } | null;
+}
+
+export interface SessionRow {
+  key: string;
+  sessionId?: string;
+  kind?: string;
+  label?: string;
+  derivedTitle?: string;
+  lastMessagePreview?: string;
+  channel?: string;
+  updatedAt: Timestamp;
+  lastSeq: number;
+  running?: boolean;
+}
+
+export interface LogRecord {
+  seq: number;
+  at: Timestamp;
+  kind: string;
+  hash?: string;
+  data: Record<string, unknown>;
+}
+
+export interface LogEvent {
+  records: LogRecord[];
+  head: Cursor;
+  shippedSeq: number;
+}
+
+export interface ChatEvent {
+  runId: string;
+  sessionKey: string;
+  state: "delta" | "final" | "aborted" | "error";
+  message?: { content: { type: string; text?: string }[] | string; timestamp?: Timestamp };
+  deltaText?: string;
+  stopReason?: string;
+  errorMessage?: string;
+}
+
+export interface PendingDevice {
+  requestId: string;
+  deviceId: string;
+  displayName?: string;
+  platform?: string;
+  clientId?: string;
+  clientMode?: string;
+  role: string;
+  scopes: string[];
+  remoteIp?: string;
+  ts: Timestamp;
+  expiresAtMs: number;
+  code: string;
+  seq: number;
+  isRepair?: boolean;
+}
+
+export interface PairedDevice {
+  deviceId: string;
+  displayName?: string;
+  platform?: string;
+  clientId?: string;
+  clientMode?: string;
+  role?: string;
+  scopes: string[];
+  createdAtMs?: number;
+  approvedAtMs?: number;
+  approvedBy?: string;
+  seq: number;
+  connected?: boolean;
+  lastSeenAtMs?: number;
+}
+
+export interface DeviceList {
+  pending: PendingDevice[];
+  paired: PairedDevice[];
+}
+
+export interface StorageStatus {
+  configured: boolean;
+  kind: "directory" | "s3" | "other";
+  location: string;
+  state: "ok" | "behind" | "failing" | "read_only" | "claiming";
+  message?: string;
+  head: Cursor;
+  shipped: Cursor & { at?: Timestamp };
+  lagEvents: number;
+  lagMs: number;
+  epoch: number;
+  writer?: string;
+  segments: number;
+  segmentBytes: number;
+  snapshots: { seq: number; bytes: number; at: Timestamp }[];
+  lastError?: string | null;
+  lastSync?: Timestamp | null;
+  backup?: BackupProgress;
+}
+
+export interface BackupProgress {
+  phase: "shipping" | "snapshot" | "confirming" | "done";
+  done: number;
+  total: number;
+}
+
+export interface BackupResult {
+  ok: boolean;
+  seq: number;
+  snapshotSeq?: number;
+  segments?: number;
+  bytes?: number;
+  durationMs: number;
+}
+
+export interface GatewayStatus {
+  version: string;
+  uptimeMs: number;
+  connections: { deviceId?: string; name?: string; kind?: string }[];
+}
+
+export function toMs(at: Timestamp | null | undefined): number {
+  if (typeof at === "number") return at;
+  const parsed = at ? Date.parse(at) : Number.NaN;
+  return Number.isNaN(parsed) ? 0 : parsed;
+}
+
+/** The text of a message whose content is a plain string or a list of parts. */
+export function textOf(content: { type: string; text?: string }[] | string | undefined): string {
+  if (typeof content === "string") return content;
+  return (content ?? []).map((part) => (part.type === "text" ? (part.text ?? "") : "")).join("");
+}

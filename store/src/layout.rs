@@ -1,0 +1,65 @@
+//! Names of the objects in the remote log: the only place that spells one.
+//!
+//! ```text
+//! head/<epoch:010>.json               one per takeover, create-only, never deleted
+//! log/<first_seq:020>.seg             a segment, create-only
+//! snapshot/<seq:020>.snap             a snapshot of the state
+//! keys/<id>                           a data key
+//! blob/<hash>                         a sealed payload too large for a record
+//! orphan/<epoch:010>-<writer>/<first_seq:020>.seg    a tail that lost against another writer
+//! ```
+
+use moltbot_core::chain::Hash;
+use moltbot_core::ids::{Epoch, InstanceId, KeyId, Seq};
+use object_store::path::Path;
+
+/// Folder of the heads.
+pub const HEADS: &str = "head";
+/// Folder of the segments.
+pub const SEGMENTS: &str = "log";
+/// Folder of the snapshots.
+pub const SNAPSHOTS: &str = "snapshot";
+/// Folder of the data keys.
+pub const KEYS: &str = "keys";
+/// Folder of the blobs.
+pub const BLOBS: &str = "blob";
+/// Folder of the tails that lost.
+pub const ORPHANS: &str = "orphan";
+
+/// The claim of an epoch.
+pub fn head(epoch: Epoch) -> Path {
+    Path::from(format!("{HEADS}/{:010}.json", epoch.0))
+}
+
+/// The segment that begins with this record.
+pub fn segment(first: Seq) -> Path {
+    Path::from(format!("{SEGMENTS}/{:020}.seg", first.0))
+}
+
+/// The snapshot of the state after this record.
+pub fn snapshot(seq: Seq) -> Path {
+    Path::from(format!("{SNAPSHOTS}/{:020}.snap", seq.0))
+}
+
+/// A data key.
+pub fn key(id: &KeyId) -> Path {
+    Path::from(format!("{KEYS}/{id}"))
+}
+
+/// A blob.
+pub fn blob(hash: &Hash) -> Path {
+    Path::from(format!("{BLOBS}/{hash}"))
+}
+
+/// A segment of a tail that lost.
+pub fn orphan(epoch: Epoch, writer: &InstanceId, first: Seq) -> Path {
+    Path::from(format!(
+        "{ORPHANS}/{:010}-{writer}/{:020}.seg",
+        epoch.0, first.0
+    ))
+}
+
+/// The number in the file name of a head, segment or snapshot.
+pub fn number(path: &Path) -> Option<u64> {
+    path.filename()?.split('.').next()?.parse().ok()
+}

@@ -1,0 +1,169 @@
+//! Segments: immutable runs of records in the object store.
+//!
+//! A segment is an envelope (magic, sizes, header, crc32c, zstd, blake3) with magic `MBTSEG\0\x01`
+//! and this header; its content is the frames of the records (see `moltbot_core::codec`), one
+//! after another.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 8 | epoch of the writer |
+//! | 8 | seq of the first record |
+//! | 8 | seq of the last record |
+//! | 32 | hash of the record before the first; zeros when there is none |
+//! | 32 | hash of the last record |
+//! | 2 + n | id of the writer, after its length |
+//!
+//! Invariant: the same records of the same writer and epoch give the same bytes, so a retry can be
+//! compared with what is stored (the packed bytes may differ between versions of zstd); a segment
+//! that decodes holds the records `first..=last`, chained from `before` to `after`.
+//! Does not know where a segment is stored or whether it was shipped.
+
+use crate::envelope::{self, Fields, Form, corrupt};
+use crate::error::StoreError;
+use crate::settings::SEGMENT_CONTENT_BYTES_MAX;
+use bytes::Bytes;
+use moltbot_core::chain::{Cursor, Hash};
+use moltbot_core::codec;
+use moltbot_core::error::CodecError;
+use moltbot_core::ids::{Epoch, InstanceId, Seq};
+use moltbot_core::record::Record;
+
+/// As many bytes from the start of a segment are enough for [`decode_header`].
+pub const HEADER_BYTES_MAX: usize = 2048;
+
+const FORM: Form = Form {
+    magic: *b"MBTSEG\0\x01",
+    noun: "segment",
+    content_bytes_max: SEGMENT_CONTENT_BYTES_MAX,
+};
+
+/// What a segment says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Generation of the writer.
+    pub epoch: Epoch,
+    /// Who wrote it.
+    pub writer: InstanceId,
+    /// Its first record.
+    pub first: Seq,
+    /// Its last record.
+    pub last: Seq,
+    /// Hash of the record before the first.
+    pub before: Hash,
+    /// Hash of the last record.
+    pub after: Hash,
+}
+
+impl SegmentHeader {
+    /// The position that must have been reached for this segment to follow.
+    pub fn from(&self) -> Cursor {
+        Cursor {
+            seq: Seq(self.first.0.saturating_sub(1)),
+            hash: self.before,
+        }
+    }
+
+    /// The position after this segment.
+    pub fn to(&self) -> Cursor {
+        Cursor {
+            seq: self.last,
+            hash: self.after,
+        }
+    }
+}
+
+/// A segment that was read and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// What it says about itself.
+    pub header: SegmentHeader,
+    /// The records `first..=last`.
+    pub records: Vec<Record>,
+}
+
+/// The bytes of a segment. The records must be linked, contiguous and at least one.
+pub fn encode(
+    epoch: Epoch,
+    writer: &InstanceId,
+    records: &[Record],
+) -> Result<Bytes, StoreError> {
+    let [first, ..] = records else {
+        return Err(StoreError::Internal("a segment needs a record".to_owned()));
+    };
+    let before = Cursor {
+        seq: Seq(first.seq.0.saturating_sub(1)),
+        hash: first.prev_hash,
+    };
+    let after = follow(before, records)?;
+
+    let mut header = Vec::with_capacity(90 + writer.0.len());
+    header.extend_from_slice(&epoch.0.to_le_bytes());
+    header.extend_from_slice(&first.seq.0.to_le_bytes());
+    header.extend_from_slice(&after.seq.0.to_le_bytes());
+    header.extend_from_slice(&before.hash.0);
+    header.extend_from_slice(&after.hash.0);
+    envelope::put_text(&writer.0, &mut header)?;
+
+    let mut content = Vec::new();
+    for record in records {
+        codec::encode_frame(record, &mut content)
+            .map_err(|error| StoreError::Internal(format!("record #{}: {error}", record.seq)))?;
+    }
+    envelope::seal(FORM, &header, &content)
+}
+
+/// The header, from at least the first [`HEADER_BYTES_MAX`] bytes of the segment at `place`.
+/// Says nothing about the rest of it.
+pub fn decode_header(place: &str, bytes: &[u8]) -> Result<SegmentHeader, StoreError> {
+    parse_header(place, envelope::header(FORM, place, bytes)?)
+}
+
+/// The whole segment at `place`: every byte is verified, and the chain from `before` to `after`.
+pub fn decode(place: &str, bytes: &[u8]) -> Result<Segment, StoreError> {
+    let (header, content) = envelope::open(FORM, place, bytes)?;
+    let header = parse_header(place, header)?;
+    let records =
+        codec::decode_frames(&content, header.from()).map_err(|error| codec_error(place, error))?;
+    if records.last().map(Record::cursor) != Some(header.to()) {
+        return Err(corrupt(place, "its records are not those its header names"));
+    }
+    Ok(Segment { header, records })
+}
+
+/// The position after these records, which must follow `before` one by one.
+pub(crate) fn follow(before: Cursor, records: &[Record]) -> Result<Cursor, StoreError> {
+    records.iter().try_fold(before, |head, record| {
+        if record.seq == head.seq.next() && record.prev_hash == head.hash {
+            return Ok(record.cursor());
+        }
+        let given = Cursor {
+            seq: Seq(record.seq.0.saturating_sub(1)),
+            hash: record.prev_hash,
+        };
+        Err(StoreError::NotNext { head, given })
+    })
+}
+
+fn parse_header(place: &str, bytes: &[u8]) -> Result<SegmentHeader, StoreError> {
+    let mut fields = Fields::new(place, bytes);
+    let header = SegmentHeader {
+        epoch: Epoch(fields.u64()?),
+        first: Seq(fields.u64()?),
+        last: Seq(fields.u64()?),
+        before: fields.hash()?,
+        after: fields.hash()?,
+        writer: InstanceId(fields.text()?),
+    };
+    fields.end()?;
+    if header.first == Seq::ZERO || header.last < header.first || header.last.0 == u64::MAX {
+        return Err(corrupt(place, "its header names an impossible range"));
+    }
+    Ok(header)
+}
+
+fn codec_error(place: &str, error: CodecError) -> StoreError {
+    StoreError::Codec {
+        place: format!("`{place}`"),
+        error,
+    }
+}

@@ -1,0 +1,66 @@
+//! Every bound and rhythm of the log and its replica, with units in the names.
+//!
+//! Invariant: nothing in this crate waits, retries, reads or allocates without a bound from here.
+//! A struct of values only; components (the object store, the log) are handed over separately.
+//! Bounds of the stored formats are constants: reader and writer must agree on them for ever.
+
+/// Frames in one segment before packing; a larger segment is neither written nor read.
+pub const SEGMENT_CONTENT_BYTES_MAX: usize = 32 << 20;
+
+/// Sections of one snapshot before packing; a larger snapshot is neither written nor read.
+pub const SNAPSHOT_CONTENT_BYTES_MAX: usize = 128 << 20;
+
+/// One stored value of the local log. A leaf of sled's tree holds up to twenty values and must
+/// stay below 128 KiB: sled writes larger ones to separate files and never syncs those.
+pub const LOG_VALUE_BYTES_MAX: usize = 4 << 10;
+
+/// Values of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Page cache of sled. Not a cap on its memory, which is several times this.
+    pub sled_cache_bytes: u64,
+    /// Records of one batch that are stored, and later read, as one group.
+    pub group_bytes_max: usize,
+    /// Frames gathered into one segment before packing.
+    pub segment_bytes_max: usize,
+    /// How long a record waits for company while the PUT budget has tokens.
+    pub linger_ms: u64,
+    /// How long a record waits for company once the PUT budget is used up.
+    pub linger_idle_ms: u64,
+    /// PUTs that may be spent at once.
+    pub put_burst: u32,
+    /// One PUT is added to the budget in this time (2.6 s: the free tier of R2 around the clock).
+    pub put_refill_ms: u64,
+    /// The first wait after a failed request; it doubles from there, with jitter.
+    pub retry_ms_min: u64,
+    /// The longest wait after a failed request.
+    pub retry_ms_max: u64,
+    /// Objects read at the same time.
+    pub restore_concurrency: usize,
+    /// A sealed blob.
+    pub blob_bytes_max: usize,
+    /// A stored object of any kind; a larger one is not read.
+    pub object_bytes_max: u64,
+    /// Records between two snapshots.
+    pub snapshot_every_records: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        StoreSettings {
+            sled_cache_bytes: 16 << 20,
+            group_bytes_max: 64 << 10,
+            segment_bytes_max: 256 << 10,
+            linger_ms: 50,
+            linger_idle_ms: 1000,
+            put_burst: 30,
+            put_refill_ms: 2600,
+            retry_ms_min: 200,
+            retry_ms_max: 30_000,
+            restore_concurrency: 8,
+            blob_bytes_max: 32 << 20,
+            object_bytes_max: 192 << 20,
+            snapshot_every_records: 10_000,
+        }
+    }
+}
