@@ -5,10 +5,24 @@
 use std::fmt::Write as _;
 
 const DAY_MS: i64 = 86_400_000;
-const WEEKDAYS_EN: [&str; 7] =
-    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const WEEKDAYS_ZH: [&str; 7] =
-    ["星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日"];
+const WEEKDAYS_EN: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
+const WEEKDAYS_ZH: [&str; 7] = [
+    "星期一",
+    "星期二",
+    "星期三",
+    "星期四",
+    "星期五",
+    "星期六",
+    "星期日",
+];
 
 /// An instant as a person at that offset reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +52,12 @@ impl LocalTime {
     /// `14:05:09`.
     pub(crate) fn clock(self) -> String {
         let seconds = self.ms_of_day / 1000;
-        format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+        format!(
+            "{:02}:{:02}:{:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        )
     }
 
     /// `UTC`, `UTC+8` or `UTC-3:30`.
@@ -69,7 +88,11 @@ impl LocalTime {
     fn weekday(self, names: &[&'static str; 7]) -> &'static str {
         // Day 0 of the epoch was a Thursday.
         let from_monday = (self.day_number + 3).rem_euclid(7);
-        usize::try_from(from_monday).ok().and_then(|i| names.get(i)).copied().unwrap_or_default()
+        usize::try_from(from_monday)
+            .ok()
+            .and_then(|i| names.get(i))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -84,7 +107,11 @@ fn civil_from_days(day_number: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     (year, month, day)
 }
@@ -95,7 +122,13 @@ mod tests {
 
     fn check(now_ms: i64, offset_minutes: i32, expected: &str) {
         let at = LocalTime::at(now_ms, offset_minutes);
-        let text = format!("{} {} {} {}", at.weekday_en(), at.date(), at.clock(), at.offset());
+        let text = format!(
+            "{} {} {} {}",
+            at.weekday_en(),
+            at.date(),
+            at.clock(),
+            at.offset()
+        );
         assert_eq!(text, expected);
     }
 

@@ -33,7 +33,10 @@ pub fn newest_turns(turns: &[Turn], chars_max: usize) -> Vec<Turn> {
             break;
         }
     }
-    while kept.last().is_some_and(|oldest| oldest.role == Role::Assistant) {
+    while kept
+        .last()
+        .is_some_and(|oldest| oldest.role == Role::Assistant)
+    {
         kept.pop();
     }
     kept.reverse();
@@ -50,9 +53,14 @@ fn shortened(turn: &Turn, chars_max: usize) -> Option<Turn> {
     } else {
         let tail = room / 2;
         let head = turn.text.chars().take(room - tail);
-        head.chain(mark.chars()).chain(turn.text.chars().skip(chars - tail)).collect()
+        head.chain(mark.chars())
+            .chain(turn.text.chars().skip(chars - tail))
+            .collect()
     };
-    (!text.trim().is_empty()).then_some(Turn { role: turn.role, text })
+    (!text.trim().is_empty()).then_some(Turn {
+        role: turn.role,
+        text,
+    })
 }
 
 /// Joins neighbours of the same role: two questions in a row are one turn to a provider.
@@ -81,11 +89,17 @@ mod tests {
             ("u", text) => Turn::user(text),
             (_, text) => Turn::assistant(text),
         };
-        text.split(" | ").filter(|part| !part.is_empty()).map(turn).collect()
+        text.split(" | ")
+            .filter(|part| !part.is_empty())
+            .map(turn)
+            .collect()
     }
 
     fn check(turns: &str, chars_max: usize, expected: &str) {
-        assert_eq!(newest_turns(&conversation(turns), chars_max), conversation(expected));
+        assert_eq!(
+            newest_turns(&conversation(turns), chars_max),
+            conversation(expected)
+        );
     }
 
     #[test]
@@ -99,7 +113,11 @@ mod tests {
     #[test]
     fn neighbours_merge_and_blanks_vanish() {
         check("u:one | u:two | a: | u:three", 100, "u:one\n\ntwo\n\nthree");
-        check("u:one | a:two | a:three | u:four", 100, "u:one | a:two\n\nthree | u:four");
+        check(
+            "u:one | a:two | a:three | u:four",
+            100,
+            "u:one | a:two\n\nthree | u:four",
+        );
     }
 
     #[test]

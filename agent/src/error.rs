@@ -137,12 +137,14 @@ impl ModelError {
         match self {
             Self::RateLimited { retry_after, .. }
             | Self::Overloaded { retry_after, .. }
-            | Self::Unavailable { retry_after, .. } => {
-                ModelErrorKind::Transient { retry_after: *retry_after }
-            }
-            Self::Unreachable { .. } | Self::Interrupted | Self::Timeout { wait: Wait::Connect } => {
-                ModelErrorKind::Transient { retry_after: None }
-            }
+            | Self::Unavailable { retry_after, .. } => ModelErrorKind::Transient {
+                retry_after: *retry_after,
+            },
+            Self::Unreachable { .. }
+            | Self::Interrupted
+            | Self::Timeout {
+                wait: Wait::Connect,
+            } => ModelErrorKind::Transient { retry_after: None },
             Self::Timeout { .. } => ModelErrorKind::Stalled,
             Self::Auth { .. }
             | Self::Billing { .. }
@@ -186,12 +188,16 @@ impl ModelError {
 
     /// A protocol error in our own words.
     pub(crate) fn protocol(what: &str) -> Self {
-        Self::Protocol { what: Excerpt::redacted(what, None) }
+        Self::Protocol {
+            what: Excerpt::redacted(what, None),
+        }
     }
 
     /// A settings error in our own words.
     pub(crate) fn config(what: &str) -> Self {
-        Self::Config { what: Excerpt::redacted(what, None) }
+        Self::Config {
+            what: Excerpt::redacted(what, None),
+        }
     }
 }
 
@@ -213,25 +219,47 @@ mod tests {
 
     #[test]
     fn message_is_one_sentence_with_the_excerpt() {
-        let error = ModelError::Overloaded { retry_after: None, detail: said("Overloaded") };
+        let error = ModelError::Overloaded {
+            retry_after: None,
+            detail: said("Overloaded"),
+        };
         assert_eq!(
             error.message(),
             "The model provider is overloaded, try again shortly (the provider says: Overloaded)."
         );
         let error = ModelError::Timeout { wait: Wait::Idle };
-        assert_eq!(error.message(), "The model provider went silent in the middle of the answer.");
+        assert_eq!(
+            error.message(),
+            "The model provider went silent in the middle of the answer."
+        );
     }
 
     #[test]
     fn kinds_follow_the_callers_duty() {
         let wait = Some(Duration::from_secs(3));
-        let limited = ModelError::RateLimited { retry_after: wait, detail: said("") };
-        assert_eq!(limited.kind(), ModelErrorKind::Transient { retry_after: wait });
-        let connect = ModelError::Timeout { wait: Wait::Connect };
-        assert_eq!(connect.kind(), ModelErrorKind::Transient { retry_after: None });
-        let silent = ModelError::Timeout { wait: Wait::FirstByte };
+        let limited = ModelError::RateLimited {
+            retry_after: wait,
+            detail: said(""),
+        };
+        assert_eq!(
+            limited.kind(),
+            ModelErrorKind::Transient { retry_after: wait }
+        );
+        let connect = ModelError::Timeout {
+            wait: Wait::Connect,
+        };
+        assert_eq!(
+            connect.kind(),
+            ModelErrorKind::Transient { retry_after: None }
+        );
+        let silent = ModelError::Timeout {
+            wait: Wait::FirstByte,
+        };
         assert_eq!(silent.kind(), ModelErrorKind::Stalled);
-        assert_eq!(ModelError::Auth { detail: said("") }.kind(), ModelErrorKind::Invalid);
+        assert_eq!(
+            ModelError::Auth { detail: said("") }.kind(),
+            ModelErrorKind::Invalid
+        );
         assert_eq!(ModelError::protocol("x").kind(), ModelErrorKind::Internal);
     }
 }

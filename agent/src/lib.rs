@@ -6,7 +6,7 @@
 //! plain data in [`LogFacts`](model::LogFacts).
 //!
 //! Invariants: nothing here reads the environment, a clock or randomness (time and seeds are passed
-//! in); nothing here starts a task; dropping a stream or a run's future is always a clean stop; an API
+//! in; only the HTTP client honours the system's proxy settings); nothing here starts a task; dropping a stream or a run's future is always a clean stop; an API
 //! key never appears in an error, a `Debug` text or a log line.
 //!
 //! Reading order: [`model`] (the seam), [`run`] (the driver), [`context`] and [`prompt`] (what is
@@ -27,7 +27,8 @@ pub mod testing;
 
 pub use error::{ModelError, ModelErrorKind};
 pub use model::{
-    LogFacts, Model, ModelEvent, ModelInfo, ModelRequest, ModelStream, Role, StopReason, Turn, Usage,
+    LogFacts, Model, ModelEvent, ModelInfo, ModelRequest, ModelStream, Role, StopReason, Turn,
+    Usage,
 };
 pub use run::{Cancel, CancelHandle, RunLimits, RunOutcome, drive};
 pub use settings::Settings;

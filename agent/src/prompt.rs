@@ -34,8 +34,15 @@ mod tests {
         };
         let prompt = system_prompt(&facts);
         assert!(prompt.contains("Moltbot"));
-        assert!(prompt.contains("Today is Monday, 2026-11-23 (UTC+10)."), "{prompt}");
-        let later = LogFacts { now_ms: facts.now_ms + 60_000, events: 9, ..facts };
+        assert!(
+            prompt.contains("Today is Monday, 2026-11-23 (UTC+10)."),
+            "{prompt}"
+        );
+        let later = LogFacts {
+            now_ms: facts.now_ms + 60_000,
+            events: 9,
+            ..facts
+        };
         assert_eq!(system_prompt(&later), prompt, "same day, same prompt");
     }
 }

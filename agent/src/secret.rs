@@ -25,7 +25,9 @@ impl ApiKey {
             return Err(ModelError::config("the API key is empty"));
         }
         if !key.chars().all(|c| c.is_ascii_graphic()) {
-            return Err(ModelError::config("the API key holds characters a key cannot have"));
+            return Err(ModelError::config(
+                "the API key holds characters a key cannot have",
+            ));
         }
         Ok(Self(key.to_owned()))
     }
@@ -79,7 +81,11 @@ impl Excerpt {
 
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, " (the provider says: {})", self.0) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " (the provider says: {})", self.0)
+        }
     }
 }
 
@@ -114,7 +120,10 @@ mod tests {
         for bad in ["", "  ", "sk-ant\nsecret", "schlüssel", "two words"] {
             let error = ApiKey::new(bad).unwrap_err();
             assert_eq!(error.code(), "model_config");
-            assert!(bad.trim().is_empty() || !error.to_string().contains(bad), "{error}");
+            assert!(
+                bad.trim().is_empty() || !error.to_string().contains(bad),
+                "{error}"
+            );
         }
     }
 
@@ -123,7 +132,10 @@ mod tests {
         let key = ApiKey::new("plainsecret99").unwrap();
         let raw = "bad key plainsecret99;\n\"sk-ant-api03-zzz\", (sk-proj_1)";
         let excerpt = Excerpt::redacted(raw, Some(&key));
-        assert_eq!(excerpt.as_str(), "bad key [redacted]; \"[redacted]\", ([redacted])");
+        assert_eq!(
+            excerpt.as_str(),
+            "bad key [redacted]; \"[redacted]\", ([redacted])"
+        );
     }
 
     #[test]

@@ -135,6 +135,13 @@ impl Scopes {
         )
     }
 
+    /// The names of `self` that this version knows. What it does not know is never granted: a
+    /// later version would find a right that nobody meant to give.
+    #[must_use]
+    pub fn known(&self) -> Scopes {
+        self.limited_to(&Scopes::all())
+    }
+
     /// Both sets together.
     #[must_use]
     pub fn union(&self, other: &Scopes) -> Scopes {
@@ -169,5 +176,7 @@ mod tests {
         let asked = Scopes::of(&[Scope::Read, Scope::Admin]);
         let limited = asked.limited_to(&Scopes::of(&[Scope::Write]));
         assert_eq!(limited, Scopes::of(&[Scope::Read]));
+        let asked = Scopes::from_names(["operator.read", "operator.unheard_of"]);
+        assert_eq!(asked.known(), Scopes::of(&[Scope::Read]));
     }
 }

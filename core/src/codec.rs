@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! frame  = length u32 LE ‖ crc32c u32 LE ‖ body ‖ hash [32]
-//! length = bytes of body and hash; crc32c covers body and hash
-//! body   = bincode 2 (little endian, variable-length integers, limit 1 MiB) of
+//! length = bytes of body and hash, at most 1 MiB; crc32c covers body and hash
+//! body   = bincode 2 (little endian, variable-length integers) of
 //!          seq u64, at_ms i64, actor string, cause option<u64>, correlation u64, stream string,
 //!          kind u16, version u16, critical bool, payload bytes
 //! hash   = blake3(hash of the record before ‖ body)
@@ -21,18 +21,21 @@ use serde::{Deserialize, Serialize};
 
 /// The largest frame that is written or read.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// What decoding may claim. Bincode counts integers at full width, so a frame may claim more than
+/// it has bytes: twice as much lets every frame that was written be read.
+const DECODED_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 const HEADER_BYTES: usize = 8;
 const HASH_BYTES: usize = 32;
 
 type Config = bincode::config::Configuration<
     bincode::config::LittleEndian,
     bincode::config::Varint,
-    bincode::config::Limit<FRAME_BYTES_MAX>,
+    bincode::config::Limit<DECODED_BYTES_MAX>,
 >;
 
 /// The one bincode configuration of everything stored.
 pub(crate) fn config() -> Config {
-    bincode::config::standard().with_limit::<FRAME_BYTES_MAX>()
+    bincode::config::standard().with_limit::<DECODED_BYTES_MAX>()
 }
 
 #[derive(Serialize)]
@@ -130,6 +133,28 @@ pub fn decode_frames(mut bytes: &[u8], after: Cursor) -> Result<Vec<Record>, Cod
         bytes = bytes.get(used..).unwrap_or_default();
     }
     Ok(records)
+}
+
+/// The largest section of a snapshot that is read.
+const SECTION_BYTES_MAX: usize = 256 << 20;
+
+/// A projection as bytes for a snapshot; versioned as a whole by its owner.
+pub(crate) fn encode_section(
+    what: &'static str,
+    value: &impl Serialize,
+) -> Result<Vec<u8>, CodecError> {
+    let config = bincode::config::standard().with_limit::<SECTION_BYTES_MAX>();
+    bincode::serde::encode_to_vec(value, config).map_err(|error| CodecError::Encode {
+        what,
+        reason: error.to_string(),
+    })
+}
+
+/// The projection of a snapshot's bytes; `None` when they are no such thing.
+pub(crate) fn decode_section<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
+    let config = bincode::config::standard().with_limit::<SECTION_BYTES_MAX>();
+    let (value, used) = bincode::serde::decode_from_slice(bytes, config).ok()?;
+    (used == bytes.len()).then_some(value)
 }
 
 fn encode_body(record: &Record) -> Result<Vec<u8>, CodecError> {
@@ -232,5 +257,19 @@ mod tests {
             vec![first, second]
         );
         assert!(decode_frames(&bytes[split..], Cursor::START).is_err());
+    }
+
+    #[test]
+    fn every_frame_that_is_written_is_read() {
+        for spare in [0, 32, 64, 72, 80, 84, 88, 92, 96, 120] {
+            let mut large = record(1, Hash::ZERO);
+            large.payload = vec![255; FRAME_BYTES_MAX - spare];
+            let large = link(large, Hash::ZERO).unwrap();
+            let mut frame = Vec::new();
+            match encode_frame(&large, &mut frame) {
+                Ok(()) => assert_eq!(decode_frames(&frame, Cursor::START), Ok(vec![large])),
+                Err(error) => assert!(matches!(error, CodecError::TooLarge { .. }), "{error}"),
+            }
+        }
     }
 }

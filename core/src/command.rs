@@ -83,7 +83,9 @@ pub enum DmPolicy {
     Pairing,
     /// Anyone.
     Open,
-    /// Nobody new.
+    /// Nobody new: whoever was let in before.
+    Allowlist,
+    /// Nobody.
     Disabled,
 }
 

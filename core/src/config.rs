@@ -114,6 +114,10 @@ pub(crate) fn change(
         if let Some(value) = value {
             check(path, value)?;
         }
+    }
+    // Of several changes of one path the last one counts.
+    let wanted: BTreeMap<&String, &Option<String>> = changes.iter().map(|(p, v)| (p, v)).collect();
+    for (path, value) in wanted {
         if config.values.get(path) != value.as_ref() {
             draft.push(ConfigChanged {
                 path: path.clone(),
@@ -157,5 +161,95 @@ fn check(path: &str, text: &str) -> Result<(), Rejection> {
         ))),
         (Rule::OneOf(words), Value::String(text)) if words.contains(&text.as_str()) => Ok(()),
         (Rule::OneOf(words), _) => Err(invalid(format!("must be one of {}", words.join(", ")))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::Actor;
+    use crate::command::Action;
+    use crate::testing::{Scene, device};
+
+    fn set(changes: &[(&str, Option<&str>)], base: Option<Seq>) -> Action {
+        let owned =
+            |(path, value): &(&str, Option<&str>)| ((*path).to_owned(), value.map(str::to_owned));
+        Action::ChangeConfig {
+            changes: changes.iter().map(owned).collect(),
+            base,
+        }
+    }
+
+    #[test]
+    fn a_value_is_checked_before_it_is_set() {
+        let check = |path: &str, value: &str, expected: &str| {
+            let action = set(&[(path, Some(value))], None);
+            Scene::default().check(&Actor::Local, action, expected);
+        };
+        check("run.timeout_s", "30", "config_changed");
+        check("run.timeout_s", "4", "!config_invalid");
+        check("run.timeout_s", "30.5", "!config_invalid");
+        check("run.timeout_s", "\"30\"", "!config_invalid");
+        check("slack.dm_policy", "\"allowlist\"", "config_changed");
+        check("slack.dm_policy", "\"friends\"", "!config_invalid");
+        check("assistant.name", "\"Ada\"", "config_changed");
+        check(
+            "assistant.name",
+            &format!("\"{}\"", "x".repeat(65)),
+            "!config_invalid",
+        );
+        check("assistant.name", "Ada", "!config_invalid");
+        check("assistant", "\"Ada\"", "!config_invalid");
+        let long = format!("\"{}\"", "\\u0041".repeat(8_000));
+        check("assistant.instructions", &long, "!config_invalid");
+    }
+
+    #[test]
+    fn a_change_based_on_an_older_configuration_is_a_conflict() {
+        let mut scene = Scene::default();
+        let name = |name, base| set(&[("assistant.name", Some(name))], base);
+        scene.check(
+            &Actor::Local,
+            name("\"Ada\"", Some(Seq::ZERO)),
+            "config_changed",
+        );
+        scene.check(
+            &Actor::Local,
+            name("\"Bob\"", Some(Seq::ZERO)),
+            "!config_conflict",
+        );
+        let base = Some(scene.state.config.changed);
+        scene.check(&Actor::Local, name("\"Bob\"", base), "config_changed");
+        scene.check(&Actor::Local, name("\"Cy\"", None), "config_changed");
+    }
+
+    #[test]
+    fn only_an_administrator_changes_it() {
+        let mut scene = Scene::founded();
+        let change = || set(&[("run.timeout_s", Some("30"))], None);
+        scene.check(&device("talker"), change(), "!missing_scope");
+        scene.check(&device("admin"), change(), "config_changed");
+        scene.check(&device("admin"), change(), "");
+    }
+
+    #[test]
+    fn changes_are_made_together_and_the_last_of_a_path_counts() {
+        let mut scene = Scene::default();
+        let (first, second) = (("run.timeout_s", Some("30")), ("run.timeout_s", Some("60")));
+        let wrong = ("assistant.name", Some("1"));
+        scene.check(&Actor::Local, set(&[first, wrong], None), "!config_invalid");
+        scene.check(&Actor::Local, set(&[second], None), "config_changed");
+        scene.check(&Actor::Local, set(&[first, second], None), "");
+        let both = set(&[("assistant.name", Some("\"Ada\"")), first], None);
+        scene.check(&Actor::Local, both, "config_changed config_changed");
+        let document = serde_json::json!({"assistant": {"name": "Ada"}, "run": {"timeout_s": 30}});
+        assert_eq!(scene.state.config.to_json(), document);
+        assert_eq!(scene.state.config.integer("run.timeout_s"), Some(30));
+        scene.check(
+            &Actor::Local,
+            set(&[("run.timeout_s", None)], None),
+            "config_changed",
+        );
+        assert_eq!(scene.state.config.integer("run.timeout_s"), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::event::{
     CommandRecorded, DataKeyCreated, Event, SnapshotTaken, StrangersRefused, WriterStarted,
 };
 use crate::ids::{Entropy, KeyId, Seq};
-use crate::limits::IDEMPOTENCY_TTL_MS;
+use crate::limits::{IDEMPOTENCY_TTL_MS, INLINE_TEXT_BYTES_MAX};
 use crate::state::State;
 use crate::{config, delivery, device, peer, run, session};
 
@@ -42,11 +42,14 @@ pub fn decide(state: &State, command: &Command) -> Result<Decision, Rejection> {
             return Ok(Decision::Duplicate(seq));
         }
         act(&mut draft, command)?;
-        draft.push(CommandRecorded {
-            key,
-            payload: idempotency.payload_key(),
-            expires_at: command.at.plus_ms(IDEMPOTENCY_TTL_MS),
-        });
+        // What changed nothing leaves no trace, or a blocked person could fill the log.
+        if !draft.events.is_empty() {
+            draft.push(CommandRecorded {
+                key,
+                payload: idempotency.payload_key(),
+                expires_at: command.at.plus_ms(IDEMPOTENCY_TTL_MS),
+            });
+        }
     } else {
         act(&mut draft, command)?;
     }
@@ -104,11 +107,14 @@ fn housekeeping(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
             epoch,
             instance,
             software,
-        } => draft.push(WriterStarted {
-            epoch: *epoch,
-            instance: instance.clone(),
-            software: software.clone(),
-        }),
+        } => {
+            require_inline(&[instance.as_str(), software])?;
+            draft.push(WriterStarted {
+                epoch: *epoch,
+                instance: instance.clone(),
+                software: software.clone(),
+            });
+        }
         Action::RecordSnapshot {
             seq,
             record_hash,
@@ -126,11 +132,14 @@ fn housekeeping(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
             prefix,
             count,
             reason,
-        } => draft.push(StrangersRefused {
-            prefix: prefix.clone(),
-            count: *count,
-            reason: reason.clone(),
-        }),
+        } => {
+            require_inline(&[prefix, reason])?;
+            draft.push(StrangersRefused {
+                prefix: prefix.clone(),
+                count: *count,
+                reason: reason.clone(),
+            });
+        }
         _ => {}
     }
     Ok(())
@@ -228,6 +237,17 @@ pub(crate) fn require_system(actor: &Actor) -> Result<(), Rejection> {
     Err(Rejection::new(
         "not_allowed",
         "only the gateway itself does this",
+    ))
+}
+
+/// Refuses texts that are too long to be recorded inline.
+pub(crate) fn require_inline(texts: &[&str]) -> Result<(), Rejection> {
+    if texts.iter().all(|text| text.len() <= INLINE_TEXT_BYTES_MAX) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        "text_too_long",
+        format!("a short text has at most {INLINE_TEXT_BYTES_MAX} bytes"),
     ))
 }
 

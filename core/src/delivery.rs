@@ -5,13 +5,14 @@
 
 use crate::actor::Scope;
 use crate::command::{Action, Command};
-use crate::decide::{Draft, require_system};
+use crate::decide::{Draft, require_inline, require_system};
 use crate::error::Rejection;
 use crate::event::{
     DeliveryAttempted, DeliveryCancelled, DeliveryConfirmed, DeliveryFailed, DeliveryQueued,
     DeliveryResent, DeliveryUnknown,
 };
 use crate::ids::{DeliveryId, PeerId, Seq};
+use crate::limits::RECEIPTS_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -120,6 +121,15 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Action::ConfirmDelivery { delivery, receipt } => {
             require_system(&command.actor)?;
             expect(draft, delivery, &[Attempted, Unknown])?;
+            if receipt.len() > RECEIPTS_MAX {
+                return Err(Rejection::new(
+                    "too_many_receipts",
+                    format!("a reply becomes at most {RECEIPTS_MAX} messages"),
+                ));
+            }
+            for id in receipt {
+                require_inline(&[id])?;
+            }
             let receipt = receipt.clone();
             draft.push(DeliveryConfirmed {
                 delivery: delivery.clone(),
@@ -133,6 +143,7 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         } => {
             require_system(&command.actor)?;
             expect(draft, delivery, &[Attempted, Unknown])?;
+            require_inline(&[code, message])?;
             let (code, message) = (code.clone(), message.clone());
             draft.push(DeliveryFailed {
                 delivery: delivery.clone(),
@@ -184,4 +195,99 @@ fn expect(
         "wrong_status",
         "the reply is not at a point where this can be done",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::Actor;
+    use crate::command::DmPolicy;
+    use crate::testing::{Scene, complete, device, peer, say, write_in};
+
+    /// A scene in which a reply to `li` is due.
+    fn due() -> (Scene, DeliveryId) {
+        let mut scene = Scene::founded();
+        let first = "peer_approved session_created message_received run_requested";
+        scene.check(
+            &peer("li"),
+            write_in("telegram", "1", DmPolicy::Open),
+            first,
+        );
+        let done = "run_completed delivery_queued";
+        scene.check(&Actor::System, complete("1", "hi"), done);
+        let (delivery, _) = scene.state.deliveries.iter().next().unwrap();
+        let delivery = delivery.clone();
+        (scene, delivery)
+    }
+
+    type Of = fn(DeliveryId) -> Action;
+    const ATTEMPT: Of = |delivery| Action::AttemptDelivery { delivery };
+    const UNKNOWN: Of = |delivery| Action::MarkDeliveryUnknown { delivery };
+    const RESEND: Of = |delivery| Action::ResendDelivery { delivery };
+    const CANCEL: Of = |delivery| Action::CancelDelivery { delivery };
+    const CONFIRM: Of = |delivery| Action::ConfirmDelivery {
+        delivery,
+        receipt: vec!["42".into()],
+    };
+
+    #[test]
+    fn a_reply_is_attempted_before_it_has_an_outcome() {
+        let (mut scene, id) = due();
+        for early in [CONFIRM, UNKNOWN, RESEND] {
+            let actor = Actor::System;
+            scene.check(&actor, early(id.clone()), "!wrong_status");
+        }
+        scene.check(&Actor::System, ATTEMPT(id.clone()), "delivery_attempted");
+        scene.check(&Actor::System, ATTEMPT(id.clone()), "!wrong_status");
+        scene.check(&Actor::System, CANCEL(id.clone()), "!wrong_status");
+        scene.check(&Actor::System, CONFIRM(id.clone()), "delivery_confirmed");
+        scene.check(&Actor::System, CONFIRM(id), "!unknown_delivery");
+        assert!(scene.state.outbox.is_empty());
+    }
+
+    #[test]
+    fn a_reply_of_unknown_outcome_is_resent_by_an_administrator_only() {
+        let (mut scene, id) = due();
+        scene.check(&Actor::System, ATTEMPT(id.clone()), "delivery_attempted");
+        scene.check(&Actor::System, UNKNOWN(id.clone()), "delivery_unknown");
+        scene.check(&Actor::System, ATTEMPT(id.clone()), "!wrong_status");
+        scene.check(&device("talker"), RESEND(id.clone()), "!missing_scope");
+        scene.check(&device("admin"), RESEND(id.clone()), "delivery_resent");
+        scene.check(&Actor::System, ATTEMPT(id), "delivery_attempted");
+    }
+
+    #[test]
+    fn only_the_gateway_says_what_the_platform_did() {
+        let (mut scene, id) = due();
+        for action in [ATTEMPT, CONFIRM, UNKNOWN] {
+            scene.check(&Actor::Local, action(id.clone()), "!not_allowed");
+        }
+        scene.check(&device("talker"), CANCEL(id.clone()), "!missing_scope");
+        scene.check(&Actor::Local, CANCEL(id), "delivery_cancelled");
+    }
+
+    #[test]
+    fn an_empty_answer_and_an_answer_to_a_device_are_not_delivered() {
+        let (mut scene, _) = due();
+        let next = "message_received run_requested";
+        scene.check(&peer("li"), write_in("telegram", "2", DmPolicy::Open), next);
+        scene.check(&Actor::System, complete("2", ""), "run_completed");
+        let key = "agent:main:telegram:dm:li";
+        scene.check(&device("talker"), say(key, "3", "hi"), next);
+        scene.check(&Actor::System, complete("3", "hi"), "run_completed");
+    }
+
+    #[test]
+    fn a_receipt_has_bounds() {
+        let (mut scene, id) = due();
+        scene.check(&Actor::System, ATTEMPT(id.clone()), "delivery_attempted");
+        let confirm = |receipt| Action::ConfirmDelivery {
+            delivery: id.clone(),
+            receipt,
+        };
+        let many = vec![String::new(); RECEIPTS_MAX + 1];
+        scene.check(&Actor::System, confirm(many), "!too_many_receipts");
+        let long = vec!["x".repeat(5_000)];
+        scene.check(&Actor::System, confirm(long), "!text_too_long");
+    }
 }

@@ -7,7 +7,7 @@
 use crate::actor::{Actor, Scope, Scopes};
 use crate::command::{Action, Command, DeviceIntro};
 use crate::content::Content;
-use crate::decide::Draft;
+use crate::decide::{Draft, require_inline};
 use crate::error::Rejection;
 use crate::event::{
     DeviceApproved, DevicePairingRequested, DeviceRejected, DeviceRevoked, DeviceTokenRotated,
@@ -153,7 +153,9 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Action::RevokeDevice { device } => revoke(draft, command, device),
         Action::RotateDeviceToken { device } => {
             draft.require(&command.actor, Scope::Pairing)?;
-            let generation = paired(draft, device)?.token_generation + 1;
+            let target = paired(draft, device)?;
+            require_cover(draft, command, target)?;
+            let generation = target.token_generation.wrapping_add(1);
             draft.push(DeviceTokenRotated {
                 device: device.clone(),
                 generation,
@@ -190,7 +192,8 @@ fn request(
             "a device asks for itself only",
         ));
     }
-    check(intro)?;
+    check(draft, intro)?;
+    require_inline(&[address])?;
     let devices = &draft.state.devices;
     if let Some(waiting) = devices.request_of(&intro.device, command.at) {
         if waiting.asked.scopes == intro.scopes && waiting.asked.role == intro.role {
@@ -243,6 +246,7 @@ fn approve(
     draft.require(&command.actor, Scope::Pairing)?;
     let asked = pending(draft, request, command.at)?.asked.clone();
     let granted = narrowed.map_or(asked.scopes.clone(), |n| n.limited_to(&asked.scopes));
+    let granted = granted.known();
     if !draft.scopes(&command.actor).covers(&granted) {
         return Err(Rejection::new(
             "scope_too_wide",
@@ -257,12 +261,7 @@ fn approve(
     let asked_before = before
         .map(|device| device.asked.clone())
         .unwrap_or_default();
-    if before.is_none() && draft.state.devices.paired.len() >= DEVICES_MAX {
-        return Err(Rejection::new(
-            "too_many_devices",
-            "too many devices are paired; revoke some",
-        ));
-    }
+    require_room(draft, &asked.device)?;
     draft.push(DeviceApproved {
         request: Some(request.clone()),
         device: asked.device,
@@ -285,7 +284,8 @@ fn redeem(draft: &mut Draft, command: &Command, intro: &DeviceIntro) -> Result<(
             "only the holder of a one-time link does this",
         ));
     }
-    check(intro)?;
+    check(draft, intro)?;
+    require_room(draft, &intro.device)?;
     let name = draft.content(&format!("device/{}", intro.device), "self", &intro.name);
     draft.push(DeviceApproved {
         request: None,
@@ -296,7 +296,7 @@ fn redeem(draft: &mut Draft, command: &Command, intro: &DeviceIntro) -> Result<(
         client_mode: intro.client_mode.clone(),
         platform: intro.platform.clone(),
         role: intro.role.clone(),
-        scopes: intro.scopes.clone(),
+        scopes: intro.scopes.known(),
         asked: intro.scopes.clone(),
     });
     Ok(())
@@ -305,12 +305,7 @@ fn redeem(draft: &mut Draft, command: &Command, intro: &DeviceIntro) -> Result<(
 fn revoke(draft: &mut Draft, command: &Command, device: &DeviceId) -> Result<(), Rejection> {
     draft.require(&command.actor, Scope::Pairing)?;
     let target = paired(draft, device)?;
-    if !draft.scopes(&command.actor).covers(&target.scopes) {
-        return Err(Rejection::new(
-            "scope_too_wide",
-            "this device may do more than you; ask an administrator to revoke it",
-        ));
-    }
+    require_cover(draft, command, target)?;
     let administers = |device: &Device| device.scopes.grants(Scope::Admin);
     let administrators = draft
         .state
@@ -332,8 +327,31 @@ fn revoke(draft: &mut Draft, command: &Command, device: &DeviceId) -> Result<(),
     Ok(())
 }
 
-fn check(intro: &DeviceIntro) -> Result<(), Rejection> {
+/// Nobody takes something away from a device that may do more than he.
+fn require_cover(draft: &Draft, command: &Command, target: &Device) -> Result<(), Rejection> {
+    if draft.scopes(&command.actor).covers(&target.scopes.known()) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        "scope_too_wide",
+        "this device may do more than you; ask an administrator",
+    ))
+}
+
+fn require_room(draft: &Draft, device: &DeviceId) -> Result<(), Rejection> {
+    let paired = &draft.state.devices.paired;
+    if paired.contains_key(device) || paired.len() < DEVICES_MAX {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        "too_many_devices",
+        "too many devices are paired; revoke some",
+    ))
+}
+
+fn check(draft: &Draft, intro: &DeviceIntro) -> Result<(), Rejection> {
     let short = [
+        &intro.device.0,
         &intro.client_id,
         &intro.client_mode,
         &intro.platform,
@@ -343,7 +361,10 @@ fn check(intro: &DeviceIntro) -> Result<(), Rejection> {
         || intro.name.chars().count() > NAME_CHARS_MAX
         || intro.scopes.names().count() > 32
         || intro.scopes.names().any(|name| name.len() > ID_BYTES_MAX);
-    if too_long || intro.public_key.len() != 32 {
+    // The id is the hash of the key, so a known id never comes with another key.
+    let known = draft.state.devices.paired.get(&intro.device);
+    let other_key = known.is_some_and(|device| device.public_key != intro.public_key);
+    if too_long || other_key || intro.public_key.len() != 32 {
         return Err(Rejection::new(
             "bad_device",
             "the device's description is not acceptable",
@@ -367,3 +388,6 @@ fn paired<'a>(draft: &Draft<'a>, device: &DeviceId) -> Result<&'a Device, Reject
     let found = draft.state.devices.paired.get(device);
     found.ok_or_else(|| Rejection::new("unknown_device", "unknown deviceId"))
 }
+
+#[cfg(test)]
+mod tests;

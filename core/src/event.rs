@@ -76,7 +76,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// The event as JSON for people and exports; sealed content is shown as its key id.
+            /// The event as JSON for people and exports; sealed content stays sealed.
             pub fn to_json(&self) -> serde_json::Value {
                 match self {
                     $(Event::$event(event) => serde_json::to_value(event).unwrap_or_default(),)+

@@ -30,7 +30,7 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
             state.storage.writer = e.instance.clone();
             state.storage.started = seq;
         }
-        Event::SnapshotTaken(e) => state.storage.snapshot = Some((e.seq, e.object_hash)),
+        Event::SnapshotTaken(e) => state.storage.snapshot_taken(record, e),
         Event::CommandRecorded(e) => state.idempotency.evolve(seq, record.at, e),
         Event::DataKeyCreated(e) => {
             state.vault.insert(e.scope.clone(), e.key.clone());
@@ -47,7 +47,7 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         }
         Event::PeerPairingRequested(e) => state.peers.requested(record, e),
         Event::PeerApproved(e) => state.peers.approved(record, e),
-        Event::PeerBlocked(e) => state.peers.blocked(e),
+        Event::PeerBlocked(e) => state.peers.blocked(record, e),
         Event::SessionCreated(e) => state.sessions.created(record, e),
         Event::MessageReceived(e) => state.sessions.received(record, e),
         Event::RunRequested(e) => {

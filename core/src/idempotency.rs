@@ -75,3 +75,58 @@ impl IdempotencyKeys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remember(keys: &mut IdempotencyKeys, n: u64, at: i64, expires_at: i64) {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&n.to_be_bytes());
+        let event = CommandRecorded {
+            key,
+            payload: [0; 16],
+            expires_at: Timestamp(expires_at),
+        };
+        keys.evolve(Seq(n), Timestamp(at), &event);
+        assert_eq!(keys.entries.len(), keys.expiry.len());
+    }
+
+    #[test]
+    fn lapsed_keys_go_when_the_next_one_comes() {
+        let mut keys = IdempotencyKeys::default();
+        assert!(keys.is_empty());
+        remember(&mut keys, 1, 0, 10);
+        remember(&mut keys, 2, 5, 15);
+        remember(&mut keys, 3, 10, 20);
+        assert_eq!(keys.len(), 2);
+    }
+
+    #[test]
+    fn a_key_used_anew_lasts_from_then_on() {
+        let mut keys = IdempotencyKeys::default();
+        remember(&mut keys, 1, 0, 10);
+        remember(&mut keys, 1, 9, 19);
+        remember(&mut keys, 2, 10, 20);
+        assert_eq!(keys.len(), 2);
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_key_goes_first() {
+        let mut keys = IdempotencyKeys::default();
+        let count = IDEMPOTENCY_KEYS_MAX as u64 + 2;
+        for n in 0..count {
+            remember(&mut keys, n, 0, 10 + i64::try_from(n).unwrap());
+        }
+        assert_eq!(keys.len(), IDEMPOTENCY_KEYS_MAX);
+        let oldest = keys.entries.values().next().unwrap();
+        assert_eq!(oldest.seq, Seq(2));
+    }
+
+    #[test]
+    fn a_record_that_expires_at_once_is_not_kept() {
+        let mut keys = IdempotencyKeys::default();
+        remember(&mut keys, 1, 10, 10);
+        assert!(keys.is_empty());
+    }
+}

@@ -31,5 +31,7 @@ pub mod run;
 pub mod session;
 pub mod state;
 pub mod storage;
+#[cfg(test)]
+mod testing;
 pub mod time;
 mod upcast;

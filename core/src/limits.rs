@@ -8,6 +8,10 @@ pub const ANSWER_BYTES_MAX: usize = 96 * 1024;
 pub const NAME_CHARS_MAX: usize = 80;
 /// Bytes of any short identifier that comes from outside.
 pub const ID_BYTES_MAX: usize = 200;
+/// Bytes of any other text that is recorded inline: names of models, reasons, codes.
+pub const INLINE_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Messages of a platform that one reply may become.
+pub const RECEIPTS_MAX: usize = 1_000;
 /// Bytes of one configuration value.
 pub const CONFIG_VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Pairing requests of devices that may wait at a time.

@@ -6,7 +6,7 @@
 use crate::actor::{Actor, Scope};
 use crate::command::{Action, Command, DmPolicy};
 use crate::content::Content;
-use crate::decide::Draft;
+use crate::decide::{Draft, require_inline};
 use crate::error::Rejection;
 use crate::event::{PairingExpired, PeerApproved, PeerBlocked, PeerPairingRequested};
 use crate::ids::{PeerId, RequestId, RunId, Seq};
@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::session;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A person who waits for an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct PeerRequest {
     pub at: Timestamp,
 }
 
-/// A person who was let in.
+/// A person who was let in, or kept out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// The channel.
@@ -39,7 +39,7 @@ pub struct Peer {
     pub name: Option<Content>,
     /// Whether it is the operator himself.
     pub is_operator: bool,
-    /// The record that let him in.
+    /// The record that let him in, or kept him out.
     pub seq: Seq,
 }
 
@@ -51,7 +51,7 @@ pub struct Peers {
     /// Those who were let in.
     pub approved: BTreeMap<PeerId, Peer>,
     /// Those who are not heard.
-    pub blocked: BTreeSet<PeerId>,
+    pub blocked: BTreeMap<PeerId, Peer>,
 }
 
 impl Peers {
@@ -68,10 +68,7 @@ impl Peers {
         let asked = self
             .request_of(&event.peer)
             .map(|request| request.asked.name.clone());
-        let known = self
-            .approved
-            .get(&event.peer)
-            .and_then(|peer| peer.name.clone());
+        let known = self.known(&event.peer).and_then(|peer| peer.name.clone());
         self.pending
             .retain(|_, request| request.asked.peer != event.peer);
         self.blocked.remove(&event.peer);
@@ -85,15 +82,33 @@ impl Peers {
         self.approved.insert(event.peer.clone(), peer);
     }
 
-    pub(crate) fn blocked(&mut self, event: &PeerBlocked) {
+    pub(crate) fn blocked(&mut self, record: &Record, event: &PeerBlocked) {
+        let asked = self.request_of(&event.peer).map(|request| &request.asked);
+        let known = self.known(&event.peer);
+        let account = asked
+            .map(|asked| &asked.account)
+            .or(known.map(|known| &known.account));
+        let peer = Peer {
+            channel: event.channel.clone(),
+            account: account.cloned().unwrap_or_default(),
+            name: asked
+                .map(|asked| asked.name.clone())
+                .or_else(|| known?.name.clone()),
+            is_operator: false,
+            seq: record.seq,
+        };
         self.pending
             .retain(|_, request| request.asked.peer != event.peer);
         self.approved.remove(&event.peer);
-        self.blocked.insert(event.peer.clone());
+        self.blocked.insert(event.peer.clone(), peer);
     }
 
     pub(crate) fn forget_request(&mut self, request: &RequestId) {
         self.pending.remove(request);
+    }
+
+    fn known(&self, peer: &PeerId) -> Option<&Peer> {
+        self.approved.get(peer).or_else(|| self.blocked.get(peer))
     }
 
     fn request_of(&self, peer: &PeerId) -> Option<&PeerRequest> {
@@ -107,8 +122,12 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
     match &command.action {
         Action::ApprovePeer { peer, is_operator } => {
             draft.require(&command.actor, Scope::Pairing)?;
-            let (channel, account) = place(draft, peer)?;
             let is_operator = *is_operator;
+            if is_operator {
+                // He will write to the main session: that is not given by who may not do it.
+                draft.require(&command.actor, Scope::Write)?;
+            }
+            let (channel, account) = place(draft, peer, command.at)?;
             draft.push(PeerApproved {
                 peer: peer.clone(),
                 channel,
@@ -119,7 +138,10 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         }
         Action::BlockPeer { peer } => {
             draft.require(&command.actor, Scope::Pairing)?;
-            let (channel, _) = place(draft, peer)?;
+            if draft.state.peers.blocked.contains_key(peer) {
+                return Ok(());
+            }
+            let (channel, _) = place(draft, peer, command.at)?;
             draft.push(PeerBlocked {
                 peer: peer.clone(),
                 channel,
@@ -184,9 +206,15 @@ fn receive(
     inbound: &Inbound,
 ) -> Result<(), Rejection> {
     let peers = &draft.state.peers;
-    if peers.blocked.contains(peer) || inbound.policy == DmPolicy::Disabled {
+    if peers.blocked.contains_key(peer) || inbound.policy == DmPolicy::Disabled {
         return Ok(());
     }
+    require_inline(&[
+        peer.as_str(),
+        inbound.channel,
+        inbound.account,
+        inbound.name,
+    ])?;
     let known = peers.approved.get(peer);
     match (known, inbound.policy) {
         (Some(known), _) => {
@@ -203,7 +231,8 @@ fn receive(
             let key = session_key(inbound.channel, peer, false);
             session::receive(draft, command, &key, inbound.run, inbound.text)
         }
-        (None, _) => ask(draft, command, peer, inbound),
+        (None, DmPolicy::Pairing) => ask(draft, command, peer, inbound),
+        (None, DmPolicy::Allowlist | DmPolicy::Disabled) => Ok(()),
     }
 }
 
@@ -248,16 +277,20 @@ fn session_key(channel: &str, peer: &PeerId, is_operator: bool) -> String {
     format!("agent:main:{channel}:dm:{peer}")
 }
 
-fn place(draft: &Draft, peer: &PeerId) -> Result<(String, String), Rejection> {
+fn place(draft: &Draft, peer: &PeerId, at: Timestamp) -> Result<(String, String), Rejection> {
     let peers = &draft.state.peers;
     let asked = peers
-        .request_of(peer)
+        .pending
+        .values()
+        .find(|r| r.asked.peer == *peer && r.asked.expires_at > at)
         .map(|r| (r.asked.channel.clone(), r.asked.account.clone()));
     let known = peers
-        .approved
-        .get(peer)
+        .known(peer)
         .map(|peer| (peer.channel.clone(), peer.account.clone()));
     asked
         .or(known)
         .ok_or_else(|| Rejection::new("unknown_peer", "nobody of this id has written"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,14 +5,14 @@
 
 use crate::actor::Scope;
 use crate::command::{Action, Command};
-use crate::decide::{Draft, require_system};
+use crate::decide::{Draft, require_inline, require_system};
 use crate::delivery;
 use crate::error::Rejection;
 use crate::event::{
     RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunRequested, RunStarted,
 };
 use crate::ids::{PeerId, RunId, Seq, SessionId};
-use crate::limits::{ANSWER_BYTES_MAX, OPEN_RUNS_PER_SESSION_MAX};
+use crate::limits::ANSWER_BYTES_MAX;
 use crate::record::Record;
 use crate::session;
 use crate::time::Timestamp;
@@ -99,6 +99,7 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
                     "the run is already under way",
                 ));
             }
+            require_inline(&[provider, model])?;
             let session = open.session.clone();
             let (provider, model) = (provider.clone(), model.clone());
             draft.push(RunStarted {
@@ -112,6 +113,7 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Action::CompleteRun { .. } => complete(draft, command),
         Action::CancelRun { run, text, reason } => {
             draft.require(&command.actor, Scope::Write)?;
+            require_inline(&[reason])?;
             let session = open(draft, run)?.session.clone();
             let text = answer(draft, &session, text)?;
             draft.push(RunCancelled {
@@ -129,6 +131,7 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
             message,
         } => {
             require_system(&command.actor)?;
+            require_inline(&[code, message])?;
             let session = open(draft, run)?.session.clone();
             let text = answer(draft, &session, text)?;
             let (code, message) = (code.clone(), message.clone());
@@ -168,6 +171,7 @@ fn complete(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         return Ok(());
     };
     require_system(&command.actor)?;
+    require_inline(&[stop_reason, provider, model])?;
     let Run { session, peer, .. } = open(draft, run)?.clone();
     let content = answer(draft, &session, text)?;
     let text_seq = draft.next_seq();
@@ -211,7 +215,7 @@ fn retry(
             "only the last answer can be tried again",
         ));
     };
-    if draft.state.runs.of_session(id).count() >= OPEN_RUNS_PER_SESSION_MAX {
+    if draft.state.runs.of_session(id).next().is_some() {
         return Err(Rejection::new(
             "session_busy",
             "an answer of this conversation is under way",
@@ -244,3 +248,6 @@ fn open<'a>(draft: &Draft<'a>, run: &RunId) -> Result<&'a Run, Rejection> {
     let found = draft.state.runs.get(run);
     found.ok_or_else(|| Rejection::new("unknown_run", "no such run is due or under way"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -197,3 +197,71 @@ fn find_or_create(draft: &mut Draft, key: &str) -> Result<SessionId, Rejection> 
     });
     Ok(session)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::Actor;
+    use crate::testing::{Scene, complete, device, say};
+
+    const FIRST: &str = "session_created message_received run_requested";
+    const NEXT: &str = "message_received run_requested";
+
+    #[test]
+    fn a_session_key_has_one_canonical_form() {
+        let check = |key: &str, canonical: &str| {
+            assert_eq!(canonical_key(key), canonical);
+            assert_eq!(canonical_key(canonical), canonical);
+        };
+        check("", MAIN_KEY);
+        check(" Main ", MAIN_KEY);
+        check("agent:main:main", MAIN_KEY);
+        check("Work", "agent:main:work");
+        check("Agent:Other:X", "agent:other:x");
+    }
+
+    #[test]
+    fn all_names_of_a_key_are_one_session() {
+        let mut scene = Scene::founded();
+        scene.check(&device("talker"), say("main", "1", "a"), FIRST);
+        scene.check(&device("admin"), say(" MAIN", "2", "b"), NEXT);
+        scene.check(&Actor::Local, say("other", "3", "c"), FIRST);
+        let (_, main) = scene.state.sessions.find(MAIN_KEY).unwrap();
+        assert_eq!((main.messages, scene.state.sessions.len()), (2, 2));
+    }
+
+    #[test]
+    fn an_open_run_id_is_not_used_twice() {
+        let mut scene = Scene::founded();
+        scene.check(&Actor::Local, say("main", "1", "a"), FIRST);
+        scene.check(&Actor::Local, say("other", "1", "a"), "!run_exists");
+    }
+
+    #[test]
+    fn a_message_has_bounds() {
+        let mut scene = Scene::founded();
+        let long = "é".repeat(MESSAGE_BYTES_MAX / 2);
+        scene.check(&Actor::Local, say("main", "1", " \n"), "!empty_message");
+        scene.check(&Actor::Local, say("main", "", "a"), "!bad_run_id");
+        scene.check(&Actor::Local, say("main", &long, "a"), "!bad_run_id");
+        scene.check(&Actor::Local, say(&long, "1", "a"), "!bad_session_key");
+        scene.check(
+            &Actor::Local,
+            say("main", "1", &format!("{long}x")),
+            "!message_too_long",
+        );
+        scene.check(&Actor::Local, say("main", "1", &long), FIRST);
+    }
+
+    #[test]
+    fn only_so_many_answers_of_a_session_are_due() {
+        let mut scene = Scene::founded();
+        scene.check(&Actor::Local, say("main", "0", "a"), FIRST);
+        for n in 1..OPEN_RUNS_PER_SESSION_MAX {
+            scene.check(&Actor::Local, say("main", &n.to_string(), "a"), NEXT);
+        }
+        scene.check(&Actor::Local, say("main", "more", "a"), "!session_busy");
+        scene.check(&Actor::System, complete("3", "hi"), "run_completed");
+        scene.check(&Actor::Local, say("main", "more", "a"), NEXT);
+    }
+}

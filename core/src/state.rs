@@ -4,9 +4,11 @@
 //! ordered maps only.
 
 use crate::chain::Cursor;
+use crate::codec;
 use crate::config::Config;
 use crate::delivery::Deliveries;
 use crate::device::Devices;
+use crate::error::CodecError;
 use crate::idempotency::IdempotencyKeys;
 use crate::ids::KeyId;
 use crate::outbox::Outbox;
@@ -52,19 +54,13 @@ impl State {
     pub const VERSION: u16 = 1;
 
     /// The state as bytes for a snapshot.
-    pub fn encode(&self) -> Result<Vec<u8>, crate::error::CodecError> {
-        bincode::serde::encode_to_vec(self, bincode::config::standard()).map_err(|error| {
-            crate::error::CodecError::Encode {
-                what: "state",
-                reason: error.to_string(),
-            }
-        })
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode_section("state", self)
     }
 
-    /// The state of a snapshot's bytes; `None` when they are not a state of [`State::VERSION`].
+    /// The state of a snapshot's bytes; `None` when they are no state. The version stands in the
+    /// snapshot, not in these bytes: compare it with [`State::VERSION`] first.
     pub fn decode(bytes: &[u8]) -> Option<State> {
-        let limit = bincode::config::standard().with_limit::<{ 256 << 20 }>();
-        let (state, used) = bincode::serde::decode_from_slice(bytes, limit).ok()?;
-        (used == bytes.len()).then_some(state)
+        codec::decode_section(bytes)
     }
 }

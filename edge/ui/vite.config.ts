@@ -9,7 +9,8 @@ function holdFirstPaint(): Plugin {
     name: "hold-first-paint",
     transformIndexHtml: {
       order: "post",
-      handler: (html) => html.replace('<script type="module"', '<script type="module" blocking="render"'),
+      handler: (html) =>
+        html.replace('<script type="module"', '<script type="module" blocking="render"'),
     },
   };
 }

@@ -74,11 +74,7 @@ pub(crate) fn seal(form: Form, header: &[u8], content: &[u8]) -> Result<Bytes, S
 }
 
 /// The header, from the first bytes of an object; verified by its own checksum only.
-pub(crate) fn header<'a>(
-    form: Form,
-    place: &str,
-    bytes: &'a [u8],
-) -> Result<&'a [u8], StoreError> {
+pub(crate) fn header<'a>(form: Form, place: &str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
     Ok(prefix(form, place, bytes)?.header)
 }
 

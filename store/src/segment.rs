@@ -82,11 +82,7 @@ pub struct Segment {
 }
 
 /// The bytes of a segment. The records must be linked, contiguous and at least one.
-pub fn encode(
-    epoch: Epoch,
-    writer: &InstanceId,
-    records: &[Record],
-) -> Result<Bytes, StoreError> {
+pub fn encode(epoch: Epoch, writer: &InstanceId, records: &[Record]) -> Result<Bytes, StoreError> {
     let [first, ..] = records else {
         return Err(StoreError::Internal("a segment needs a record".to_owned()));
     };

@@ -14,6 +14,26 @@ pub const SNAPSHOT_CONTENT_BYTES_MAX: usize = 128 << 20;
 /// stay below 128 KiB: sled writes larger ones to separate files and never syncs those.
 pub const LOG_VALUE_BYTES_MAX: usize = 4 << 10;
 
+/// An object larger than this is not read; the largest snapshot fits.
+pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
+
+/// A request to the object store that takes longer has failed, with unknown outcome.
+pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
+
+/// How long a fenced gateway tries to keep its unshipped tail, and the wait between two tries.
+pub const ORPHAN_UPLOAD_MS_MAX: u64 = 30_000;
+/// See [`ORPHAN_UPLOAD_MS_MAX`].
+pub const ORPHAN_RETRY_MS: u64 = 1000;
+
+/// Gateways that claim at the same moment try so often to get ahead of one another.
+pub const CLAIM_ROUNDS_MAX: u32 = 64;
+
+/// Payload bytes that a restore gathers before it appends them to the local log.
+pub const RESTORE_APPEND_BYTES_MAX: usize = 4 << 20;
+
+/// Appends whose time is remembered until they are shipped; with more, ages are overstated.
+pub const LAG_MARKS_MAX: usize = 64;
+
 /// Values of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -39,8 +59,6 @@ pub struct StoreSettings {
     pub restore_concurrency: usize,
     /// A sealed blob.
     pub blob_bytes_max: usize,
-    /// A stored object of any kind; a larger one is not read.
-    pub object_bytes_max: u64,
     /// Records between two snapshots.
     pub snapshot_every_records: u64,
 }
@@ -59,7 +77,6 @@ impl Default for StoreSettings {
             retry_ms_max: 30_000,
             restore_concurrency: 8,
             blob_bytes_max: 32 << 20,
-            object_bytes_max: 192 << 20,
             snapshot_every_records: 10_000,
         }
     }

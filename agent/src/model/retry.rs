@@ -43,7 +43,9 @@ impl RetryPolicy {
     ///
     /// `jitter` decides where in the upper half of the backoff the wait lies.
     pub fn wait(&self, tries: u32, error: &ModelError, jitter: u64) -> Option<Duration> {
-        let ModelErrorKind::Transient { retry_after } = error.kind() else { return None };
+        let ModelErrorKind::Transient { retry_after } = error.kind() else {
+            return None;
+        };
         if tries >= self.tries_max {
             return None;
         }
@@ -52,7 +54,10 @@ impl RetryPolicy {
             return None;
         }
         let doublings = tries.saturating_sub(1).min(31);
-        let backoff = self.backoff.saturating_mul(1 << doublings).min(self.backoff_max);
+        let backoff = self
+            .backoff
+            .saturating_mul(1 << doublings)
+            .min(self.backoff_max);
         let share = u32::try_from(jitter % 1001).unwrap_or_default();
         Some((backoff / 2 + backoff / 2 * share / 1000).max(asked))
     }
@@ -70,7 +75,12 @@ pub struct Retrying<M> {
 impl<M: Model + 'static> Retrying<M> {
     /// Wraps `model`. Each answer draws its own jitter from `seed`.
     pub fn new(model: M, policy: RetryPolicy, seed: u64) -> Self {
-        Self { model: Arc::new(model), policy, seed, starts: AtomicU64::new(0) }
+        Self {
+            model: Arc::new(model),
+            policy,
+            seed,
+            starts: AtomicU64::new(0),
+        }
     }
 }
 
@@ -113,8 +123,9 @@ struct Answer<M> {
 impl<M: Model> Answer<M> {
     async fn next(&mut self) -> Option<Result<ModelEvent, ModelError>> {
         while !self.ended {
-            let attempt =
-                self.attempt.get_or_insert_with(|| self.model.start(self.request.clone()));
+            let attempt = self
+                .attempt
+                .get_or_insert_with(|| self.model.start(self.request.clone()));
             let item = attempt.next().await;
             match &item {
                 Some(Ok(ModelEvent::Delta(_))) => self.delta_seen = true,
@@ -139,7 +150,12 @@ impl<M: Model> Answer<M> {
     fn wait_after(&mut self, error: &ModelError) -> Option<Duration> {
         self.random = next_random(self.random);
         let wait = self.policy.wait(self.tries, error, self.random)?;
-        tracing::debug!(code = error.code(), tries = self.tries, ?wait, "model try failed, waiting");
+        tracing::debug!(
+            code = error.code(),
+            tries = self.tries,
+            ?wait,
+            "model try failed, waiting"
+        );
         Some(wait)
     }
 }
@@ -161,7 +177,10 @@ mod tests {
 
     fn overloaded(retry_after_ms: Option<u64>) -> ModelError {
         let retry_after = retry_after_ms.map(Duration::from_millis);
-        ModelError::Overloaded { retry_after, detail: Excerpt::default() }
+        ModelError::Overloaded {
+            retry_after,
+            detail: Excerpt::default(),
+        }
     }
 
     fn policy() -> RetryPolicy {
@@ -209,8 +228,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn invalid_and_stalled_requests_are_not_repeated() {
-        let auth = ModelError::Auth { detail: Excerpt::default() };
-        let stalled = ModelError::Timeout { wait: crate::error::Wait::FirstByte };
+        let auth = ModelError::Auth {
+            detail: Excerpt::default(),
+        };
+        let stalled = ModelError::Timeout {
+            wait: crate::error::Wait::FirstByte,
+        };
         for error in [auth, stalled] {
             let (items, tries) = collect(vec![vec![Step::Fail(error.clone())], answer()]).await;
             assert_eq!((items, tries), (vec![Err(error)], 1));
@@ -230,16 +253,32 @@ mod tests {
 
     #[test]
     fn waits_double_within_bounds_and_depend_on_the_seed_only() {
-        let policy = RetryPolicy { tries_max: 100, ..policy() };
+        let policy = RetryPolicy {
+            tries_max: 100,
+            ..policy()
+        };
         for tries in 1..100 {
             for jitter in [0, 1, 500, 1000, u64::MAX] {
                 let wait = policy.wait(tries, &overloaded(None), jitter).unwrap();
                 assert_eq!(policy.wait(tries, &overloaded(None), jitter), Some(wait));
-                assert!(wait >= policy.backoff / 2 && wait <= policy.backoff_max, "{wait:?}");
+                assert!(
+                    wait >= policy.backoff / 2 && wait <= policy.backoff_max,
+                    "{wait:?}"
+                );
             }
         }
-        assert_eq!(policy.wait(1, &overloaded(None), 1000), Some(Duration::from_millis(500)));
-        assert_eq!(policy.wait(3, &overloaded(None), 0), Some(Duration::from_secs(1)));
-        assert_eq!(next_random(0), 0xE220_A839_7B1D_CDAF, "the published first output");
+        assert_eq!(
+            policy.wait(1, &overloaded(None), 1000),
+            Some(Duration::from_millis(500))
+        );
+        assert_eq!(
+            policy.wait(3, &overloaded(None), 0),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(
+            next_random(0),
+            0xE220_A839_7B1D_CDAF,
+            "the published first output"
+        );
     }
 }

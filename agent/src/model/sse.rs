@@ -101,7 +101,9 @@ impl SseParser {
 
     fn extend_line(&mut self, part: &[u8]) -> Result<(), SseError> {
         if self.line.len() + part.len() > self.line_bytes_max {
-            return Err(SseError::LineTooLong { bytes_max: self.line_bytes_max });
+            return Err(SseError::LineTooLong {
+                bytes_max: self.line_bytes_max,
+            });
         }
         self.line.extend_from_slice(part);
         Ok(())
@@ -147,7 +149,9 @@ impl SseParser {
             _ => {}
         }
         if self.event.name.len() + self.event.data.len() > self.event_bytes_max {
-            return Err(SseError::EventTooLarge { bytes_max: self.event_bytes_max });
+            return Err(SseError::EventTooLarge {
+                bytes_max: self.event_bytes_max,
+            });
         }
         Ok(())
     }
@@ -167,7 +171,13 @@ mod tests {
         for piece in pieces {
             result = parser.push(piece, &mut events);
         }
-        (events.into_iter().map(|event| (event.name, event.data)).collect(), result)
+        (
+            events
+                .into_iter()
+                .map(|event| (event.name, event.data))
+                .collect(),
+            result,
+        )
     }
 
     /// The stream gives these `name=data` events, whole, byte by byte and at every single cut.
@@ -194,14 +204,20 @@ mod tests {
 
     #[test]
     fn data_lines_join_and_lose_one_leading_space() {
-        check("data: one\ndata:  two\ndata\ndata:four\n\n", &["=one\n two\n\nfour"]);
+        check(
+            "data: one\ndata:  two\ndata\ndata:four\n\n",
+            &["=one\n two\n\nfour"],
+        );
         check("data\n\n", &["="]);
         check("data: a: b\n\n", &["=a: b"]);
     }
 
     #[test]
     fn comments_unknown_fields_and_empty_events_are_ignored() {
-        check(": hello\n\nid: 4\nretry: 10\nother: x\nevent: lost\n\ndata: 1\n\n", &["=1"]);
+        check(
+            ": hello\n\nid: 4\nretry: 10\nother: x\nevent: lost\n\ndata: 1\n\n",
+            &["=1"],
+        );
     }
 
     #[test]
@@ -224,8 +240,14 @@ mod tests {
         let (_, result) = parse([long.as_bytes(), b"\n\ndata: 2\n\n"]);
         assert_eq!(result, Err(SseError::LineTooLong { bytes_max: 64 }));
         let many = "data: 12345678901234567890\n".repeat(6);
-        assert_eq!(parse([many.as_bytes()]).1, Err(SseError::EventTooLarge { bytes_max: 100 }));
-        assert_eq!(parse([b"data: \xFF\n".as_slice()]).1, Err(SseError::NotUtf8));
+        assert_eq!(
+            parse([many.as_bytes()]).1,
+            Err(SseError::EventTooLarge { bytes_max: 100 })
+        );
+        assert_eq!(
+            parse([b"data: \xFF\n".as_slice()]).1,
+            Err(SseError::NotUtf8)
+        );
     }
 
     proptest! {

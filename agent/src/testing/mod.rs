@@ -5,9 +5,11 @@
 //! `testing`.
 
 mod plan;
+mod request;
 mod scripted;
 mod server;
 
 pub use plan::{Chunking, Fault, Plan, Reply, ScriptedAnswer};
+pub use request::SeenRequest;
 pub use scripted::{ScriptedModel, Step};
-pub use server::{AnthropicServer, SeenRequest};
+pub use server::AnthropicServer;

@@ -7,9 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 
 use crate::error::ModelError;
-use crate::model::{
-    Model, ModelEvent, ModelInfo, ModelRequest, ModelStream, StopReason, Usage,
-};
+use crate::model::{Model, ModelEvent, ModelInfo, ModelRequest, ModelStream, StopReason, Usage};
 
 /// One step of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +49,10 @@ pub struct ScriptedModel {
 impl ScriptedModel {
     /// Plays these scripts.
     pub fn new(scripts: Vec<Vec<Step>>) -> Self {
-        Self { scripts, requests: Mutex::new(Vec::new()) }
+        Self {
+            scripts,
+            requests: Mutex::new(Vec::new()),
+        }
     }
 
     /// Always answers `text`, a word at a time.
@@ -63,13 +64,19 @@ impl ScriptedModel {
 
     /// The requests so far, oldest first.
     pub fn requests(&self) -> Vec<ModelRequest> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 impl Model for ScriptedModel {
     fn info(&self) -> ModelInfo {
-        ModelInfo { provider: "scripted".to_owned(), model: "script".to_owned() }
+        ModelInfo {
+            provider: "scripted".to_owned(),
+            model: "script".to_owned(),
+        }
     }
 
     fn start(&self, request: ModelRequest) -> ModelStream {

@@ -1,5 +1,7 @@
 //! Transcripts: which records make up each conversation.
 
+use crate::codec;
+use crate::error::CodecError;
 use crate::event::Event;
 use crate::ids::{RunId, Seq, SessionId};
 use crate::record::Record;
@@ -25,6 +27,20 @@ pub struct Transcripts {
 }
 
 impl Transcripts {
+    /// Version of the form [`Transcripts::encode`] writes.
+    pub const VERSION: u16 = 1;
+
+    /// The index as bytes for a snapshot.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode_section("transcripts", self)
+    }
+
+    /// The index of a snapshot's bytes; `None` when they are no index. The version stands in the
+    /// snapshot, not in these bytes: compare it with [`Transcripts::VERSION`] first.
+    pub fn decode(bytes: &[u8]) -> Option<Transcripts> {
+        codec::decode_section(bytes)
+    }
+
     /// The last record folded.
     pub fn checkpoint(&self) -> Seq {
         self.checkpoint
@@ -55,9 +71,12 @@ impl Transcripts {
         self.lines.get(session)?.last()
     }
 
-    /// Folds a record. A repeated run replaces the answer it repeats: the older one stays in the
+    /// Folds a record; one that was folded before changes nothing. A repeated run replaces the answer it repeats: the older one stays in the
     /// log, not in the transcript.
     pub fn apply(&mut self, record: &Record, event: &Event) {
+        if record.seq <= self.checkpoint {
+            return;
+        }
         self.checkpoint = record.seq;
         let (session, run, by_assistant) = match event {
             Event::MessageReceived(e) => (&e.session, &e.run, false),

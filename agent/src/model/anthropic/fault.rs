@@ -42,12 +42,7 @@ pub(super) async fn read(response: Response, key: &ApiKey, settings: &Settings) 
     of_reply(status, &body, retry_after, key)
 }
 
-fn of_reply(
-    status: u16,
-    body: &[u8],
-    retry_after: Option<Duration>,
-    key: &ApiKey,
-) -> ModelError {
+fn of_reply(status: u16, body: &[u8], retry_after: Option<Duration>, key: &ApiKey) -> ModelError {
     // Anything else than the published shape is some proxy's page: not worth showing.
     let error = serde_json::from_slice::<ErrorEnvelope>(body).map(|envelope| envelope.error);
     let text = error.map_or_else(|_| format!("status {status}"), |error| error.message);
@@ -57,9 +52,18 @@ fn of_reply(
         402 => ModelError::Billing { detail },
         404 => ModelError::NotFound { detail },
         413 => ModelError::TooLarge { detail },
-        429 => ModelError::RateLimited { retry_after, detail },
-        529 => ModelError::Overloaded { retry_after, detail },
-        408 | 409 | 500..=599 => ModelError::Unavailable { retry_after, detail },
+        429 => ModelError::RateLimited {
+            retry_after,
+            detail,
+        },
+        529 => ModelError::Overloaded {
+            retry_after,
+            detail,
+        },
+        408 | 409 | 500..=599 => ModelError::Unavailable {
+            retry_after,
+            detail,
+        },
         400..=499 => ModelError::BadRequest { detail },
         _ => ModelError::protocol(&format!("status {status}")),
     }
@@ -77,15 +81,30 @@ pub(super) fn of_event(data: &str, key: &ApiKey) -> ModelError {
         "not_found_error" => ModelError::NotFound { detail },
         "request_too_large" => ModelError::TooLarge { detail },
         "invalid_request_error" => ModelError::BadRequest { detail },
-        "rate_limit_error" => ModelError::RateLimited { retry_after, detail },
-        "overloaded_error" => ModelError::Overloaded { retry_after, detail },
-        _ => ModelError::Unavailable { retry_after, detail },
+        "rate_limit_error" => ModelError::RateLimited {
+            retry_after,
+            detail,
+        },
+        "overloaded_error" => ModelError::Overloaded {
+            retry_after,
+            detail,
+        },
+        _ => ModelError::Unavailable {
+            retry_after,
+            detail,
+        },
     }
 }
 
 /// The wait the provider asks for, in seconds. A date is not understood: the provider sends none.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds: f64 = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
@@ -117,7 +136,11 @@ mod tests {
             (302, "model_protocol"),
         ];
         for (status, code) in codes {
-            assert_eq!(of_reply(status, b"<html>", None, &key()).code(), code, "{status}");
+            assert_eq!(
+                of_reply(status, b"<html>", None, &key()).code(),
+                code,
+                "{status}"
+            );
         }
     }
 
@@ -155,7 +178,14 @@ mod tests {
         };
         assert_eq!(read("7"), Some(Duration::from_secs(7)));
         assert_eq!(read("0.5"), Some(Duration::from_millis(500)));
-        for odd in ["-1", "NaN", "inf", "1e99", "Wed, 21 Oct 2026 07:28:00 GMT", ""] {
+        for odd in [
+            "-1",
+            "NaN",
+            "inf",
+            "1e99",
+            "Wed, 21 Oct 2026 07:28:00 GMT",
+            "",
+        ] {
             assert_eq!(read(odd), None, "{odd:?}");
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);

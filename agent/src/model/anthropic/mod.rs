@@ -69,9 +69,19 @@ impl AnthropicModel {
         let client = client
             .build()
             .map_err(|error| ModelError::config(&format!("HTTP client: {}", root_cause(&error))))?;
-        let model = access.model.as_deref().map(str::trim).filter(|model| !model.is_empty());
+        let model = access
+            .model
+            .as_deref()
+            .map(str::trim)
+            .filter(|model| !model.is_empty());
         let model = model.unwrap_or(DEFAULT_MODEL).to_owned();
-        Ok(Self { client, endpoint, key: access.key, model, settings })
+        Ok(Self {
+            client,
+            endpoint,
+            key: access.key,
+            model,
+            settings,
+        })
     }
 
     /// Sends the request and returns the events of its reply.
@@ -91,29 +101,41 @@ impl AnthropicModel {
         let wait = Duration::from_millis(self.settings.first_byte_timeout_ms);
         let response = tokio::time::timeout(wait, sent)
             .await
-            .map_err(|_| ModelError::Timeout { wait: Wait::FirstByte })?
+            .map_err(|_| ModelError::Timeout {
+                wait: Wait::FirstByte,
+            })?
             .map_err(|error| self.unreachable(error))?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(fault::read(response, &self.key, &self.settings).await);
         }
         expect_event_stream(&response)?;
-        let reply = response.bytes_stream().map_err(|_| ModelError::Interrupted).boxed();
+        let reply = response
+            .bytes_stream()
+            .map_err(|_| ModelError::Interrupted)
+            .boxed();
         Ok(stream::events(reply, self.key, self.settings))
     }
 
     fn unreachable(&self, error: reqwest::Error) -> ModelError {
         // The only timeout set on the client is that of the connection.
         if error.is_timeout() {
-            return ModelError::Timeout { wait: Wait::Connect };
+            return ModelError::Timeout {
+                wait: Wait::Connect,
+            };
         }
         let reason = root_cause(&error.without_url());
-        ModelError::Unreachable { reason: Excerpt::redacted(&reason, Some(&self.key)) }
+        ModelError::Unreachable {
+            reason: Excerpt::redacted(&reason, Some(&self.key)),
+        }
     }
 }
 
 impl Model for AnthropicModel {
     fn info(&self) -> ModelInfo {
-        ModelInfo { provider: "anthropic".to_owned(), model: self.model.clone() }
+        ModelInfo {
+            provider: "anthropic".to_owned(),
+            model: self.model.clone(),
+        }
     }
 
     fn start(&self, request: ModelRequest) -> ModelStream {
@@ -124,7 +146,10 @@ impl Model for AnthropicModel {
 /// `{base}/v1/messages`, whichever way the base was written.
 fn endpoint(base_url: &str) -> Result<Url, ModelError> {
     let base = base_url.trim().trim_end_matches('/');
-    let base = base.strip_suffix("/v1").unwrap_or(base).trim_end_matches('/');
+    let base = base
+        .strip_suffix("/v1")
+        .unwrap_or(base)
+        .trim_end_matches('/');
     let url = Url::parse(&format!("{base}/v1/messages"))
         .map_err(|error| ModelError::config(&format!("the model's base URL: {error}")))?;
     let problem = if !matches!(url.scheme(), "http" | "https") {
@@ -136,22 +161,33 @@ fn endpoint(base_url: &str) -> Result<Url, ModelError> {
     } else {
         return Ok(url);
     };
-    Err(ModelError::config(&format!("the model's base URL: {problem}")))
+    Err(ModelError::config(&format!(
+        "the model's base URL: {problem}"
+    )))
 }
 
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn expect_event_stream(response: &Response) -> Result<(), ModelError> {
     let content_type = response.headers().get(CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or("none");
-    if content_type.to_ascii_lowercase().starts_with("text/event-stream") {
+    let content_type = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("none");
+    if content_type
+        .to_ascii_lowercase()
+        .starts_with("text/event-stream")
+    {
         return Ok(());
     }
-    Err(ModelError::protocol(&format!("content type `{content_type}` instead of an event stream")))
+    Err(ModelError::protocol(&format!(
+        "content type `{content_type}` instead of an event stream"
+    )))
 }
 
 /// The innermost cause: the outer layers only say that sending a request went wrong.
@@ -171,7 +207,11 @@ mod tests {
     fn endpoint_is_the_same_however_the_base_is_written() {
         for base in ["", "/", "//", "/v1", "/v1/", "/v1//"] {
             let url = endpoint(&format!(" https://api.example{base} ")).unwrap();
-            assert_eq!(url.as_str(), "https://api.example/v1/messages", "base {base:?}");
+            assert_eq!(
+                url.as_str(),
+                "https://api.example/v1/messages",
+                "base {base:?}"
+            );
         }
         let gateway = endpoint("https://gateway.example/v1/account/name/anthropic").unwrap();
         assert_eq!(
@@ -201,7 +241,10 @@ mod tests {
     #[test]
     fn loopback_is_recognised_in_every_spelling() {
         for host in ["127.0.0.1:80", "127.8.0.1", "localhost:9", "[::1]:9"] {
-            assert!(is_loopback(&endpoint(&format!("http://{host}")).unwrap()), "{host}");
+            assert!(
+                is_loopback(&endpoint(&format!("http://{host}")).unwrap()),
+                "{host}"
+            );
         }
         assert!(!is_loopback(&endpoint(DEFAULT_BASE_URL).unwrap()));
     }

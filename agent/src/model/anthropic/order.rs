@@ -74,14 +74,14 @@ struct Ending {
 /// Totals so far; what a later event leaves out stays as it was.
 #[derive(Deserialize, Default)]
 struct WireUsage {
-    #[serde(default)]
-    input_tokens: Option<u64>,
-    #[serde(default)]
-    output_tokens: Option<u64>,
-    #[serde(default)]
-    cache_read_input_tokens: Option<u64>,
-    #[serde(default)]
-    cache_creation_input_tokens: Option<u64>,
+    #[serde(default, rename = "input_tokens")]
+    input: Option<u64>,
+    #[serde(default, rename = "output_tokens")]
+    output: Option<u64>,
+    #[serde(default, rename = "cache_read_input_tokens")]
+    cache_read: Option<u64>,
+    #[serde(default, rename = "cache_creation_input_tokens")]
+    cache_write: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,11 @@ pub(super) struct MessageOrder {
 impl MessageOrder {
     pub(super) fn new() -> Self {
         let position = Position::BeforeMessage;
-        Self { position, usage: Usage::default(), stop: StopReason::Other }
+        Self {
+            position,
+            usage: Usage::default(),
+            stop: StopReason::Other,
+        }
     }
 
     /// Takes the next event and appends what it contributes.
@@ -124,7 +128,7 @@ impl MessageOrder {
             Err(_) => event.name.clone(),
         };
         match kind.as_str() {
-            "message_start" => self.message_start(parse(data, "message_start")?, out),
+            "message_start" => self.message_start(&parse(data, "message_start")?, out),
             "content_block_start" => self.block_start(parse(data, "content_block_start")?, out),
             "content_block_delta" => self.block_delta(parse(data, "content_block_delta")?, out),
             "content_block_stop" => self.block_stop(&parse(data, "content_block_stop")?),
@@ -137,7 +141,7 @@ impl MessageOrder {
 
     fn message_start(
         &mut self,
-        start: MessageStart,
+        start: &MessageStart,
         out: &mut VecDeque<ModelEvent>,
     ) -> Result<(), ModelError> {
         if self.position != Position::BeforeMessage {
@@ -214,11 +218,10 @@ impl MessageOrder {
 
     fn count(&mut self, seen: &WireUsage, out: &mut VecDeque<ModelEvent>) {
         let usage = &mut self.usage;
-        usage.input_tokens = seen.input_tokens.unwrap_or(usage.input_tokens);
-        usage.output_tokens = seen.output_tokens.unwrap_or(usage.output_tokens);
-        usage.cache_read_tokens = seen.cache_read_input_tokens.unwrap_or(usage.cache_read_tokens);
-        usage.cache_write_tokens =
-            seen.cache_creation_input_tokens.unwrap_or(usage.cache_write_tokens);
+        usage.input_tokens = seen.input.unwrap_or(usage.input_tokens);
+        usage.output_tokens = seen.output.unwrap_or(usage.output_tokens);
+        usage.cache_read_tokens = seen.cache_read.unwrap_or(usage.cache_read_tokens);
+        usage.cache_write_tokens = seen.cache_write.unwrap_or(usage.cache_write_tokens);
         out.push_back(ModelEvent::Usage(*usage));
     }
 
@@ -245,7 +248,10 @@ fn parse<'a, T: Deserialize<'a>>(data: &'a str, kind: &str) -> Result<T, ModelEr
 }
 
 fn push_text(block: Block, kind: &str, out: &mut VecDeque<ModelEvent>) {
-    if let Some(text) = block.text.filter(|text| block.kind == kind && !text.is_empty()) {
+    if let Some(text) = block
+        .text
+        .filter(|text| block.kind == kind && !text.is_empty())
+    {
         out.push_back(ModelEvent::Delta(text));
     }
 }
@@ -260,5 +266,4 @@ fn stop_reason(reason: &str) -> StopReason {
 }
 
 #[cfg(test)]
-#[path = "order_tests.rs"]
 mod tests;

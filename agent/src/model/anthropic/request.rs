@@ -28,17 +28,34 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Result<String, ModelE
         .turns
         .iter()
         .filter(|turn| !turn.text.trim().is_empty())
-        .map(|turn| Message { role: role(turn.role), content: &turn.text })
+        .map(|turn| Message {
+            role: role(turn.role),
+            content: &turn.text,
+        })
         .collect();
-    if messages.first().is_none_or(|first| first.role != role(Role::User)) {
-        return Err(bad_request("a conversation must begin with a message of the person"));
+    if messages
+        .first()
+        .is_none_or(|first| first.role != role(Role::User))
+    {
+        return Err(bad_request(
+            "a conversation must begin with a message of the person",
+        ));
     }
     if request.max_tokens == 0 {
         return Err(bad_request("an answer needs at least one token"));
     }
-    let system = request.system.as_deref().filter(|system| !system.trim().is_empty());
+    let system = request
+        .system
+        .as_deref()
+        .filter(|system| !system.trim().is_empty());
     let max_tokens = request.max_tokens;
-    let body = Body { model, max_tokens, system, messages, stream: true };
+    let body = Body {
+        model,
+        max_tokens,
+        system,
+        messages,
+        stream: true,
+    };
     serde_json::to_string(&body).map_err(|error| bad_request(&error.to_string()))
 }
 
@@ -50,7 +67,9 @@ fn role(role: Role) -> &'static str {
 }
 
 fn bad_request(why: &str) -> ModelError {
-    ModelError::BadRequest { detail: Excerpt::redacted(why, None) }
+    ModelError::BadRequest {
+        detail: Excerpt::redacted(why, None),
+    }
 }
 
 #[cfg(test)]
@@ -62,7 +81,12 @@ mod tests {
     fn body_has_the_published_shape() {
         let request = ModelRequest {
             system: Some("Be brief.".to_owned()),
-            turns: vec![Turn::user("Hi"), Turn::assistant(" "), Turn::assistant("Hello"), Turn::user("é\n")],
+            turns: vec![
+                Turn::user("Hi"),
+                Turn::assistant(" "),
+                Turn::assistant("Hello"),
+                Turn::user("é\n"),
+            ],
             max_tokens: 9,
             ..ModelRequest::default()
         };
@@ -70,19 +94,29 @@ mod tests {
             body("m", &request).unwrap(),
             r#"{"model":"m","max_tokens":9,"system":"Be brief.","messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"},{"role":"user","content":"é\n"}],"stream":true}"#
         );
-        let bare = ModelRequest { system: Some(" ".to_owned()), ..request };
+        let bare = ModelRequest {
+            system: Some(" ".to_owned()),
+            ..request
+        };
         assert!(!body("m", &bare).unwrap().contains("system"));
     }
 
     #[test]
     fn empty_questions_are_refused_without_asking() {
         let ask = |turns, max_tokens| {
-            let request = ModelRequest { turns, max_tokens, ..ModelRequest::default() };
+            let request = ModelRequest {
+                turns,
+                max_tokens,
+                ..ModelRequest::default()
+            };
             body("m", &request).map_err(|error| error.code())
         };
         assert_eq!(ask(vec![], 9), Err("model_bad_request"));
         assert_eq!(ask(vec![Turn::user(" \n")], 9), Err("model_bad_request"));
-        assert_eq!(ask(vec![Turn::assistant("Hi")], 9), Err("model_bad_request"));
+        assert_eq!(
+            ask(vec![Turn::assistant("Hi")], 9),
+            Err("model_bad_request")
+        );
         assert_eq!(ask(vec![Turn::user("Hi")], 0), Err("model_bad_request"));
     }
 }

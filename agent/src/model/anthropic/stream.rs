@@ -20,7 +20,10 @@ pub(super) fn events(
     key: ApiKey,
     settings: Settings,
 ) -> ModelStream {
-    let parser = SseParser::new(settings.stream_line_bytes_max, settings.stream_event_bytes_max);
+    let parser = SseParser::new(
+        settings.stream_line_bytes_max,
+        settings.stream_event_bytes_max,
+    );
     let reading = Reading {
         reply,
         key,
@@ -82,7 +85,11 @@ impl Reading {
             .ok_or(ModelError::Interrupted)??;
         match self.bytes_left.checked_sub(piece.len()) {
             Some(left) => self.bytes_left = left,
-            None => return Err(ModelError::AnswerTooLarge { bytes_max: self.bytes_max }),
+            None => {
+                return Err(ModelError::AnswerTooLarge {
+                    bytes_max: self.bytes_max,
+                });
+            }
         }
         Ok(piece)
     }
@@ -142,7 +149,10 @@ mod tests {
     }
 
     fn pieces(bytes: &[u8], size: usize) -> Vec<Result<Bytes, ModelError>> {
-        bytes.chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect()
+        bytes
+            .chunks(size)
+            .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+            .collect()
     }
 
     #[tokio::test]

@@ -1,17 +1,19 @@
 import { computed, signal } from "@preact/signals";
 import { recall, remember } from "../wire/keep";
-import { en, type Key, type PluralKey } from "./en";
+import type { Key, PluralKey, Table, Words } from "./keys";
 
-export type { Key } from "./en";
+export type { Key } from "./keys";
 export type Language = "en" | "zh-CN";
 export type Fill = Record<string, string | number>;
 
 const KEPT = "moltbot.language";
 
-const words = signal<Record<Key, string>>(en);
+let source: Words = { en: {}, zh: async () => ({}) };
+const table = signal<Table>({});
 export const language = signal<Language>("en");
 
-export async function startLanguage(): Promise<void> {
+export async function startLanguage(words: Words): Promise<void> {
+  source = words;
   const kept = recall(KEPT);
   const wanted = kept ?? navigator.languages?.find((tag) => /^(en|zh)/i.test(tag)) ?? "en";
   await speak(/^zh/i.test(wanted) ? "zh-CN" : "en");
@@ -23,15 +25,15 @@ export async function chooseLanguage(next: Language): Promise<void> {
 }
 
 async function speak(next: Language): Promise<void> {
-  // Its own chunk: readers of one language do not load the other.
-  const table = next === "zh-CN" ? (await import("./zh-CN")).zh : en;
-  words.value = table;
-  language.value = next;
-  document.documentElement.lang = next;
+  // A chunk that cannot be loaded must not leave an empty page.
+  const zh = next === "zh-CN" ? await source.zh().catch(() => null) : null;
+  table.value = zh ?? source.en;
+  language.value = zh ? "zh-CN" : "en";
+  document.documentElement.lang = language.value;
 }
 
 export function t(key: Key, fill?: Fill): string {
-  return fillIn(words.value[key], fill);
+  return fillIn(table.value[key] ?? key, fill);
 }
 
 /** The plural form for `n`, which is also filled in. */
@@ -48,7 +50,8 @@ export function fillIn(text: string, fill: Fill | undefined): string {
 const plural = computed(() => new Intl.PluralRules(language.value));
 const numbers = computed(() => new Intl.NumberFormat(language.value));
 const clock = computed(
-  () => new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit", hour12: false }),
+  () =>
+    new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit", hour12: false }),
 );
 const dayClock = computed(
   () =>
@@ -64,7 +67,7 @@ const full = computed(
   () => new Intl.DateTimeFormat(language.value, { dateStyle: "full", timeStyle: "medium" }),
 );
 const relative = computed(
-  () => new Intl.RelativeTimeFormat(language.value, { numeric: "auto", style: "short" }),
+  () => new Intl.RelativeTimeFormat(language.value, { numeric: "auto", style: "narrow" }),
 );
 
 export function count(n: number): string {
@@ -96,16 +99,24 @@ const STEPS: [number, Intl.RelativeTimeFormatUnit][] = [
 export function ago(at: number, now: number): string {
   let value = Math.max(0, (now - at) / 1000);
   for (const [size, name] of STEPS) {
-    if (value < size) return relative.value.format(-Math.floor(value), name);
+    if (value < size) return spaced(relative.value.format(-Math.floor(value), name));
     value /= size;
   }
   return "";
 }
 
+/** The short forms stick to their number in English; "3.1 s" reads better than "3.1s". */
+function spaced(text: string): string {
+  return text.replace(/(\d)([A-Za-z])/g, "$1\u00a0$2").replace(/(\d\u00a0)m\b/g, "$1min");
+}
+
 function unit(value: number, name: string, digits = 0): string {
-  const options = { style: "unit", unit: name, unitDisplay: "short" } as const;
-  const format = new Intl.NumberFormat(language.value, { ...options, maximumFractionDigits: digits });
-  return format.format(value);
+  const options = { style: "unit", unit: name, unitDisplay: "narrow" } as const;
+  const format = new Intl.NumberFormat(language.value, {
+    ...options,
+    maximumFractionDigits: digits,
+  });
+  return spaced(format.format(value));
 }
 
 /** "3.1 s", "340 ms", "3 h 12 m" */

@@ -15,7 +15,12 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
     announce(t("act.copied"));
   };
   return (
-    <button type="button" class="btn quiet small" onClick={copy} aria-label={copied ? undefined : label}>
+    <button
+      type="button"
+      class="btn quiet small"
+      onClick={copy}
+      aria-label={copied ? undefined : label}
+    >
       {copied ? t("act.copied") : t("act.copy")}
     </button>
   );

@@ -76,6 +76,7 @@ function Table({ block }: { block: Extract<Block, { kind: "table" }> }) {
   const cell = (index: number) => `to-${block.align[index] ?? "left"}`;
   return (
     // Wide tables scroll in their own box, so the page never does; a scroll box needs the keyboard.
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset would be a lie
     // biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable region
     <div class="table-box" tabIndex={0} role="group" aria-label={headline(block.head)}>
       <table>

@@ -85,7 +85,12 @@ function blockOf(token: Token): Block | null {
       return { raw, kind: "heading", level: (token as Tokens.Heading).depth, inside: inner(token) };
     case "code": {
       const code = token as Tokens.Code;
-      return { raw, kind: "code", language: (code.lang ?? "").split(/\s/)[0] ?? "", text: code.text };
+      return {
+        raw,
+        kind: "code",
+        language: (code.lang ?? "").split(/\s/)[0] ?? "",
+        text: code.text,
+      };
     }
     case "blockquote":
       return { raw, kind: "quote", blocks: blocksOf((token as Tokens.Blockquote).tokens) };

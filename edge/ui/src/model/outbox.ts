@@ -52,30 +52,26 @@ export function afterResync(box: Outbox): Outbox {
 }
 
 /**
- * What the history of a session says about its messages: present ones are taken, and one that was
- * taken where the history reaches but is not in it is offered again.
+ * What the history of a session, known from event `from` on, says about its messages: present ones
+ * are taken, and one that was taken but is not there is offered again.
  */
 export function compare(
   box: Outbox,
   sessionKey: string,
   present: ReadonlyMap<string, number>,
-  reaches: { from: number; to: number },
+  from: number,
 ): Outbox {
   return box.map((item) => {
     if (item.sessionKey !== sessionKey) return item;
     const seq = present.get(item.key);
     if (seq !== undefined) return { ...item, state: "taken", seq };
-    const missing = item.state === "taken" && item.seq !== null;
-    return missing && within(item.seq ?? 0, reaches) ? again(item) : item;
+    const missing = item.state === "taken" && (item.seq ?? 0) >= from;
+    return missing ? again(item) : item;
   });
 }
 
 function again(item: Outgoing): Outgoing {
   return { ...item, state: "waiting", seq: null };
-}
-
-function within(seq: number, reaches: { from: number; to: number }): boolean {
-  return seq >= reaches.from && seq <= reaches.to;
 }
 
 /** The next message to send, one at a time in each session, and none while an answer is written. */

@@ -13,7 +13,10 @@ export function titleOf(session: SessionRow | undefined): string | null {
 }
 
 /** Keeps the list right while it is open; newest first. */
-export function foldSessions(rows: readonly SessionRow[], record: LogRecord): readonly SessionRow[] {
+export function foldSessions(
+  rows: readonly SessionRow[],
+  record: LogRecord,
+): readonly SessionRow[] {
   const key = record.data.session_key;
   if (typeof key !== "string") return rows;
   const before = rows.find((row) => row.key === key);

@@ -69,12 +69,7 @@ export function withHistory(before: Transcript, history: History, fresh: boolean
   };
 }
 
-function liveAfter(
-  before: Transcript,
-  history: History,
-  rows: Row[],
-  fresh: boolean,
-): Live | null {
+function liveAfter(before: Transcript, history: History, rows: Row[], fresh: boolean): Live | null {
   const known = fresh ? null : before.live;
   const told = history.inFlightRun;
   if (told && !hasAnswer(rows, told.runId)) {

@@ -11,3 +11,8 @@ export function fromBase64Url(text: string): Uint8Array {
   const plain = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   return Uint8Array.from(plain, (c) => c.charCodeAt(0));
 }
+
+/** A random id; `crypto.randomUUID` is missing on plain http. */
+export function newId(): string {
+  return toHex(crypto.getRandomValues(new Uint8Array(16)));
+}

@@ -31,13 +31,14 @@ export function signaturePayload(
   return [...parts, String(challenge.ts), token ?? "", challenge.nonce].join("|");
 }
 
-export function connectParams(
+export async function connectParams(
   device: Device,
   scopes: string[],
   challenge: Challenge,
   token: string | null,
   instanceId: string,
 ) {
+  const signature = await device.sign(signaturePayload(device.id, scopes, challenge, token));
   return {
     minProtocol: 3,
     maxProtocol: 4,
@@ -54,7 +55,7 @@ export function connectParams(
     device: {
       id: device.id,
       publicKey: device.publicKey,
-      signature: device.sign(signaturePayload(device.id, scopes, challenge, token)),
+      signature,
       signedAt: challenge.ts,
       nonce: challenge.nonce,
     },

@@ -14,7 +14,7 @@ export function grantPayload(grant: string, deviceId: string, signedAt: number):
 /** Turns a one-time link into a paired device. */
 export async function redeemGrant(grant: string, device: Device): Promise<GrantOutcome> {
   const signedAt = Date.now();
-  const signature = device.sign(grantPayload(grant, device.id, signedAt));
+  const signature = await device.sign(grantPayload(grant, device.id, signedAt));
   const body = {
     grant,
     device: { id: device.id, publicKey: device.publicKey, signature, signedAt },

@@ -1,41 +1,32 @@
-import * as ed from "@noble/ed25519";
-import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { fromBase64Url, toBase64Url, toHex } from "./bytes";
 import { recall, recallJson, remember } from "./keep";
-
-// The synchronous API with our own SHA-512: WebCrypto is missing on plain http, where a gateway on
-// the home network is often reached.
-ed.hashes.sha512 = (message) => sha512(message);
+import { randomSecret, type Signer, signerOf } from "./signer";
 
 const DEVICE = "moltbot.device.v1";
 const DEVICE_TOKEN = "moltbot.deviceToken.v1";
 const PASTED_TOKEN = "moltbot.pastedToken";
 
 export interface Device {
+  /** The hash of the public key, in hex: a name nobody else can take. */
   id: string;
   publicKey: string;
-  sign(text: string): string;
-}
-
-export interface StoredDevice {
-  secretKey: string;
+  sign(text: string): Promise<string>;
 }
 
 /** This browser's key pair; made on the first visit and kept. */
-export function loadDevice(): Device {
-  const stored = recallJson<StoredDevice>(DEVICE);
+export async function loadDevice(): Promise<Device> {
+  const stored = recallJson<{ secretKey?: string }>(DEVICE);
   const known = stored?.secretKey ? decodeSecret(stored.secretKey) : null;
-  const secret = known ?? ed.utils.randomSecretKey();
+  const secret = known ?? randomSecret();
   if (!known) remember(DEVICE, JSON.stringify({ secretKey: toBase64Url(secret) }));
-  return deviceOf(secret);
+  return deviceOf(await signerOf(secret));
 }
 
-export function deviceOf(secret: Uint8Array): Device {
-  const publicKey = ed.getPublicKey(secret);
+export async function deviceOf(signer: Signer): Promise<Device> {
   return {
-    id: toHex(sha256(publicKey)),
-    publicKey: toBase64Url(publicKey),
-    sign: (text) => toBase64Url(ed.sign(new TextEncoder().encode(text), secret)),
+    id: toHex(await signer.sha256(signer.publicKey)),
+    publicKey: toBase64Url(signer.publicKey),
+    sign: async (text) => toBase64Url(await signer.sign(new TextEncoder().encode(text))),
   };
 }
 
@@ -48,7 +39,7 @@ function decodeSecret(text: string): Uint8Array | null {
   }
 }
 
-/** The tokens a connection may show, best first. */
+/** The tokens a connection may show. */
 export const tokens = {
   device: () => recall(DEVICE_TOKEN),
   keepDevice(token: string | null) {

@@ -1,8 +1,9 @@
 import { backoffMs, type Link, linkAfterRefusal } from "../model/link";
+import { newId } from "./bytes";
+import { Calls } from "./calls";
 import type { EventFrame, Frame, Hello, ResponseFrame, WireError } from "./frames";
 import { type Challenge, connectParams } from "./handshake";
 import { type Device, tokens } from "./identity";
-import { Calls } from "./calls";
 
 /** The gateway sends a tick every 30 s; after two missed ones the connection is dead. */
 const SILENCE_MS = 65_000;
@@ -24,7 +25,7 @@ export class Gateway {
   private lastSeq = 0;
   private restartExpected = false;
   private link: Link = { at: "connecting" };
-  private readonly instanceId = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+  private readonly instanceId = newId();
 
   constructor(
     private readonly device: Device,
@@ -81,7 +82,7 @@ export class Gateway {
   private receive(frame: Frame): void {
     this.lastInbound = Date.now();
     if (frame.type === "res") this.calls.settle(frame);
-    else if (frame.event === "connect.challenge") this.introduce(frame.payload as Challenge);
+    else if (frame.event === "connect.challenge") void this.introduce(frame.payload as Challenge);
     else this.deliver(frame);
   }
 
@@ -95,9 +96,11 @@ export class Gateway {
     this.hooks.onEvent(frame.event, frame.payload);
   }
 
-  private introduce(challenge: Challenge): void {
+  private async introduce(challenge: Challenge): Promise<void> {
+    const socket = this.socket;
     const token = tokens.device() ?? tokens.pasted();
-    const params = connectParams(this.device, this.scopes, challenge, token, this.instanceId);
+    const params = await connectParams(this.device, this.scopes, challenge, token, this.instanceId);
+    if (socket !== this.socket) return; // hung up while signing
     this.calls.send("connect", params, (reply) => this.admitted(reply));
   }
 

@@ -1,0 +1,190 @@
+//! From what is wanted to the action it is in a state.
+
+use super::universe::{CANARY, Intent, device, intro, peer};
+use moltbot_core::chain::Hash;
+use moltbot_core::command::Action;
+use moltbot_core::event::Usage;
+use moltbot_core::ids::{DeliveryId, RequestId, RunId};
+use moltbot_core::state::State;
+use proptest::sample::Index;
+
+impl Intent {
+    /// The action; ids of what is not there name nothing.
+    pub(crate) fn action(&self, state: &State) -> Action {
+        let text = |n: u8| format!("{CANARY} {n}");
+        match self.clone() {
+            Intent::Housekeeping(n) => housekeeping(state, n),
+            Intent::Configure(change, base) => configure(state, change, base),
+            Intent::AskIn(n, scopes) => Action::RequestDevicePairing {
+                intro: intro(n, scopes),
+                address: format!("{CANARY} address"),
+            },
+            Intent::Approve(pick, scopes) => Action::ApproveDevice {
+                request: request(state, pick),
+                scopes,
+            },
+            Intent::Redeem(n, scopes) => Action::RedeemGrant {
+                intro: intro(n, scopes),
+            },
+            Intent::Reject(pick) => Action::RejectDevice {
+                request: request(state, pick),
+            },
+            Intent::Revoke(n) => Action::RevokeDevice { device: device(n) },
+            Intent::Rotate(n) => Action::RotateDeviceToken { device: device(n) },
+            // Nothing came before the first step.
+            Intent::ExpirePairings | Intent::Again => Action::ExpirePairings,
+            Intent::ApprovePeer(n, is_operator) => Action::ApprovePeer {
+                peer: peer(n),
+                is_operator,
+            },
+            Intent::BlockPeer(n) => Action::BlockPeer { peer: peer(n) },
+            Intent::Say(session, n, said) => Action::ReceiveMessage {
+                session_key: ["main", "Work", "agent:main:telegram:dm:p0"]
+                    [usize::from(session % 3)]
+                .into(),
+                run: run_id(n),
+                text: text(said),
+            },
+            Intent::PeerSays(n, run, said, policy) => Action::ReceiveFromPeer {
+                channel: ["telegram", "telegram", "slack"][usize::from(n % 3)].into(),
+                account: "bot".into(),
+                name: format!("{CANARY} person {n}"),
+                text: text(said),
+                run: run_id(run),
+                policy,
+            },
+            Intent::Retry(pick, n) => Action::RetryRun {
+                run: last_run(state, pick),
+                new_run: run_id(n),
+            },
+            Intent::Run(what, pick, said) => run(what, open_run(state, pick), text(said)),
+            Intent::Deliver(what, pick) => deliver(what, open_delivery(state, pick)),
+        }
+    }
+}
+
+fn housekeeping(state: &State, what: u8) -> Action {
+    let cursor = state.cursor;
+    match what % 3 {
+        0 => Action::StartWriter {
+            epoch: state.storage.epoch.next(),
+            instance: "instance".into(),
+            software: "0.1.0".into(),
+        },
+        1 => Action::RecordSnapshot {
+            seq: cursor.seq,
+            record_hash: cursor.hash,
+            object_hash: Hash::of(b"object"),
+            bytes: 77,
+        },
+        _ => Action::RecordRefusals {
+            prefix: "203.0.113.0/24".into(),
+            count: 3,
+            reason: "bad token".into(),
+        },
+    }
+}
+
+fn configure(state: &State, change: u8, base: Option<bool>) -> Action {
+    let (path, value) = [
+        ("run.timeout_s", Some("30")),
+        ("run.timeout_s", Some("1")),
+        ("assistant.name", Some("\"Ada\"")),
+        ("assistant.name", None),
+        ("no.such.path", Some("true")),
+        ("model.name", Some("{")),
+    ][usize::from(change % 6)];
+    let current = state.config.changed;
+    Action::ChangeConfig {
+        changes: vec![(path.into(), value.map(str::to_owned))],
+        base: base.map(|fresh| if fresh { current } else { current.next() }),
+    }
+}
+
+fn run(what: u8, run: RunId, text: String) -> Action {
+    let (provider, model) = ("demo".to_owned(), "demo-1".to_owned());
+    match what % 6 {
+        0 => Action::StartRun {
+            run,
+            provider,
+            model,
+        },
+        1 | 2 => Action::CompleteRun {
+            run,
+            text,
+            stop_reason: "stop".into(),
+            provider,
+            model,
+            usage: Usage {
+                input: 1,
+                output: 2,
+                cache_read: 3,
+                cache_write: 4,
+            },
+            duration_ms: 5,
+        },
+        3 => Action::CancelRun {
+            run,
+            text,
+            reason: "rpc".into(),
+        },
+        4 => Action::FailRun {
+            run,
+            text,
+            code: "overloaded".into(),
+            message: "the model is busy".into(),
+        },
+        _ => Action::InterruptRun { run },
+    }
+}
+
+fn deliver(what: u8, delivery: DeliveryId) -> Action {
+    match what {
+        0..=2 => Action::AttemptDelivery { delivery },
+        3 => Action::ConfirmDelivery {
+            delivery,
+            receipt: vec!["42".into()],
+        },
+        4 => Action::FailDelivery {
+            delivery,
+            code: "forbidden".into(),
+            message: "the bot was blocked".into(),
+        },
+        5 | 6 => Action::MarkDeliveryUnknown { delivery },
+        7 | 8 => Action::ResendDelivery { delivery },
+        _ => Action::CancelDelivery { delivery },
+    }
+}
+
+fn run_id(n: u8) -> RunId {
+    RunId(format!("run-{}", n % 6))
+}
+
+fn request(state: &State, pick: Index) -> RequestId {
+    pick_of(state.devices.pending.keys(), pick)
+}
+
+fn open_run(state: &State, pick: Index) -> RunId {
+    pick_of(state.runs.iter().map(|(run, _)| run), pick)
+}
+
+fn open_delivery(state: &State, pick: Index) -> DeliveryId {
+    pick_of(state.deliveries.iter().map(|(delivery, _)| delivery), pick)
+}
+
+fn last_run(state: &State, pick: Index) -> RunId {
+    let ended = state
+        .sessions
+        .iter()
+        .filter_map(|(_, s)| s.last_run.as_ref());
+    pick_of(ended.map(|(run, _)| run), pick)
+}
+
+/// One of what there is; an id that names nothing when there is nothing.
+fn pick_of<'a, T: Clone + From<&'a str> + 'a>(all: impl Iterator<Item = &'a T>, pick: Index) -> T {
+    let all: Vec<&T> = all.collect();
+    if all.is_empty() {
+        return T::from("nothing");
+    }
+    (*pick.get(&all)).clone()
+}

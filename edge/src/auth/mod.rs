@@ -1,0 +1,16 @@
+//! Who is at the other end of a connection.
+//!
+//! - [`origin`]: where a request comes from (address, proxies, browser origin).
+//! - [`token`]: the shared gateway token and the devices' own tokens.
+//! - [`signature`]: proof that a device holds its key.
+//! - [`grant`]: one-time links for the first browser.
+//! - [`limiter`]: how often an address may be wrong.
+//!
+//! Invariant: the gateway token proves knowledge of the token, not identity. By itself it is
+//! enough only for a command line on this machine; everyone else needs a paired device.
+
+pub mod grant;
+pub mod limiter;
+pub mod origin;
+pub mod signature;
+pub mod token;

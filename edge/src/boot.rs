@@ -1,0 +1,230 @@
+//! From an empty process to a claimed log and a rebuilt state.
+//!
+//! Order: open and verify the local log → claim the remote log (restores what is missing here,
+//! ships what is missing there) → load data keys → rebuild the state → start writer and shipper.
+//! No command is accepted before all of it is done.
+
+use crate::exit::{Exit, Failure};
+use crate::gateway::{Gateway, Phase, Running, Stop};
+use crate::home;
+use crate::limits::CLAIM_RETRY_MS;
+use crate::models;
+use crate::runs::LiveRuns;
+use crate::seal::Reader;
+use crate::snapshots;
+use crate::stamp;
+use crate::storage::Backups;
+use crate::view::View;
+use crate::writer::Writer;
+use moltbot_store::claim::{ClaimRequest, Claimed, claim};
+use moltbot_store::error::{ErrorKind, StoreError};
+use moltbot_store::keys::{self, Keyring};
+use moltbot_store::log::EventLog;
+use moltbot_store::replica::Replica;
+use moltbot_store::settings::StoreSettings;
+use moltbot_store::ship_task::{self, ShipEnd, ShipSetup};
+use moltbot_store::sled_log::SledLog;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// Name and version, as recorded with `writer_started`.
+pub const SOFTWARE: &str = concat!("moltbot ", env!("CARGO_PKG_VERSION"));
+
+/// What must be waited for at the end.
+pub struct Booted {
+    /// The running parts.
+    pub running: Arc<Running>,
+    /// The writer's thread.
+    pub writer: std::thread::JoinHandle<()>,
+}
+
+/// Starts everything behind the listener.
+pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
+    let settings = &gateway.settings;
+    let store_settings = StoreSettings::default();
+    let model = models::build(settings)?;
+    let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
+    let (mut log, keyring) = open_log(gateway, &store_settings).await?;
+    let keyring = Arc::new(keyring);
+    let claimed = claim_log(gateway, &replica, &mut log, &keyring, &store_settings).await?;
+    if let Some(orphan) = &claimed.orphan {
+        warn!(
+            ?orphan,
+            "the remote log did not take this tail; it is kept under orphan/"
+        );
+    }
+    keyring.load_remote(&replica, &store_settings).await?;
+    let reader = Reader {
+        log: log.reader(),
+        keyring: Arc::clone(&keyring),
+    };
+    let model_read = snapshots::load_model(&replica, &*reader.log, &gateway.phase).await?;
+    check_keys(&model_read, &keyring)?;
+    let view = Arc::new(View::new(model_read));
+    let (ship, ship_end) = ship_task::spawn(ShipSetup {
+        replica: replica.clone(),
+        local: log.reader(),
+        keyring: Arc::clone(&keyring),
+        epoch: claimed.epoch,
+        instance: gateway.instance.clone(),
+        shipped: claimed.head,
+        settings: store_settings,
+        seed: u64::from_le_bytes(stamp::random()),
+    });
+    let shipping = ship.clone();
+    let (writer, commands) =
+        Writer::new(Box::new(log), keyring, Arc::clone(&view), move |records| {
+            shipping.appended(records);
+        });
+    let running = Arc::new(Running {
+        view,
+        commands,
+        reader,
+        ship,
+        replica,
+        epoch: claimed.epoch,
+        live: LiveRuns::default(),
+        model,
+        backups: Backups::default(),
+    });
+    let writer = spawn_writer(gateway, writer)?;
+    tokio::spawn(watch_shipping(Arc::clone(gateway), ship_end));
+    info!(
+        epoch = claimed.epoch.0,
+        head = claimed.head.seq.0,
+        restored = claimed.restored,
+        "log claimed"
+    );
+    Ok(Booted { running, writer })
+}
+
+async fn open_log(
+    gateway: &Gateway,
+    store_settings: &StoreSettings,
+) -> Result<(SledLog, Keyring), Failure> {
+    let path = home::data(&gateway.settings);
+    let master = gateway.settings.master_key;
+    let store_settings = store_settings.clone();
+    let open = move || -> Result<(SledLog, Keyring), StoreError> {
+        let opened = SledLog::open_or_set_aside(&path, &store_settings)?;
+        if let Some(aside) = opened.set_aside {
+            warn!(
+                moved_to = %aside.path.display(),
+                error = %aside.error,
+                "the local log was damaged; it is kept aside and restored from the remote log"
+            );
+        }
+        let keyring = Keyring::open(opened.log.tree(keys::TREE)?, master)?;
+        Ok((opened.log, keyring))
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
+    opened
+        .map_err(|_| Failure::new(Exit::Disk, "opening the local log failed"))?
+        .map_err(Failure::from)
+}
+
+/// Claims the remote log, trying again for as long as it cannot be reached.
+async fn claim_log(
+    gateway: &Gateway,
+    replica: &Replica,
+    log: &mut SledLog,
+    keyring: &Keyring,
+    store_settings: &StoreSettings,
+) -> Result<Claimed, Failure> {
+    let (mut wait_ms, longest_ms) = CLAIM_RETRY_MS;
+    let nonce = stamp::id();
+    gateway
+        .phase
+        .send_replace(Phase::Claiming { message: None });
+    loop {
+        let request = ClaimRequest {
+            instance: gateway.instance.clone(),
+            takeover: gateway.settings.takeover,
+            at: stamp::now(),
+            software: SOFTWARE.to_owned(),
+            nonce: nonce.clone(),
+        };
+        let phase = gateway.phase.clone();
+        let mut progress = move |done, total| {
+            phase.send_replace(Phase::Restoring { done, total });
+        };
+        match claim(
+            replica,
+            log,
+            keyring,
+            &request,
+            store_settings,
+            &mut progress,
+        )
+        .await
+        {
+            Ok(claimed) => return Ok(claimed),
+            Err(error) if error.kind() == ErrorKind::Transient => {
+                warn!(%error, wait_ms, "the remote log cannot be claimed yet");
+                let message = Some(format!("{error}; trying again"));
+                gateway.phase.send_replace(Phase::Claiming { message });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+            _ = gateway.stopped() => {
+                return Err(Failure::new(Exit::Clean, "stopped before the log was claimed"));
+            }
+        }
+        wait_ms = (wait_ms * 2).min(longest_ms);
+    }
+}
+
+/// A data key that no tombstone explains means that content was lost: refuse to serve.
+fn check_keys(model: &crate::view::Model, keyring: &Keyring) -> Result<(), Failure> {
+    let missing = model
+        .state
+        .vault
+        .iter()
+        .find(|(_, key)| keyring.get(key).is_none());
+    match missing {
+        None => Ok(()),
+        Some((scope, key)) => {
+            let scope = scope.split('|').next().unwrap_or_default();
+            Err(Failure::new(
+                Exit::CorruptLog,
+                format!(
+                    "the data key `keys/{key}` of `{scope}` is missing in the remote; put it back from a backup of the bucket"
+                ),
+            ))
+        }
+    }
+}
+
+fn spawn_writer(
+    gateway: &Arc<Gateway>,
+    writer: Writer,
+) -> Result<std::thread::JoinHandle<()>, Failure> {
+    let gateway = Arc::clone(gateway);
+    let run = move || {
+        if let Err(error) = writer.run() {
+            gateway.request_stop(Stop::Failed(Arc::new(error.into())));
+        }
+    };
+    std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(run)
+        .map_err(|error| Failure::new(Exit::Disk, format!("cannot start the writer: {error}")))
+}
+
+async fn watch_shipping(gateway: Arc<Gateway>, end: tokio::task::JoinHandle<ShipEnd>) {
+    let failure = match end.await {
+        Ok(ShipEnd::Stopped { .. }) => return,
+        Ok(ShipEnd::Fenced { by, orphan }) => {
+            if let Some(orphan) = orphan {
+                warn!(?orphan, "what had not been shipped is kept under orphan/");
+            }
+            Failure::from(StoreError::Fenced { by })
+        }
+        Ok(ShipEnd::Failed(error)) => error.into(),
+        Err(error) => Failure::new(Exit::Disk, format!("shipping ended unexpectedly: {error}")),
+    };
+    gateway.request_stop(Stop::Failed(Arc::new(failure)));
+}

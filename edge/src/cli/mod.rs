@@ -1,0 +1,158 @@
+//! The command line.
+
+mod client;
+mod devices;
+mod doctor;
+mod log;
+
+use crate::exit::{Exit, Failure};
+use crate::serve::{self, Served};
+use crate::settings::{self, Flags, Settings};
+use clap::{Args, Parser, Subcommand};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// A personal AI assistant behind an event-sourced gateway.
+#[derive(Parser)]
+#[command(name = "moltbot", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(subcommand)]
+    command: Option<Verb>,
+}
+
+/// Where the gateway is.
+#[derive(Args, Clone, Default)]
+struct ServeArgs {
+    /// Everything the gateway keeps on this machine `[env: MOLTBOT_HOME; default: ~/.moltbot]`
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Port to listen on `[env: MOLTBOT_PORT; default: 18789]`
+    #[arg(long, global = true)]
+    port: Option<u16>,
+    /// Address to listen on; anything but loopback needs a token `[env: MOLTBOT_BIND, MOLTBOT_GATEWAY_TOKEN; default: 127.0.0.1]`
+    #[arg(long, global = true, value_name = "IP")]
+    bind: Option<IpAddr>,
+    /// Take the log over from another gateway; that one stops
+    #[arg(long)]
+    takeover: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the gateway (what `moltbot` alone does)
+    Serve(Takeover),
+    /// Let browsers and apps in, and out, on a gateway that runs on this machine
+    #[command(subcommand)]
+    Devices(devices::Verb),
+    /// Look at the log
+    #[command(subcommand)]
+    Log(log::Verb),
+    /// Rebuild the log from its replica
+    Restore {
+        /// Restore into memory, check everything, change nothing
+        #[arg(long, required = true)]
+        dry_run: bool,
+    },
+    /// Check configuration, disk, replica and model, and say what to do
+    Doctor,
+}
+
+#[derive(Args)]
+struct Takeover {
+    /// Take the log over from another gateway; that one stops
+    #[arg(long)]
+    takeover: bool,
+}
+
+/// Runs the command line; returns the exit code.
+pub fn run() -> i32 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap prints them to standard output.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage as i32
+            } else {
+                Exit::Clean as i32
+            };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::new(Exit::Disk, format!("cannot start: {error}"))),
+    };
+    let outcome = runtime.block_on(dispatch(cli));
+    // Nothing that matters is under way any more; a stuck request must not hold the exit up.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(Served::Ended) => Exit::Clean as i32,
+        Ok(Served::Restart) => restart(),
+        Err(failure) => fail(&failure),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Served, Failure> {
+    let takeover = cli.serve.takeover || matches!(&cli.command, Some(Verb::Serve(s)) if s.takeover);
+    let flags = Flags {
+        home: cli.serve.home,
+        bind: cli.serve.bind,
+        port: cli.serve.port,
+        takeover,
+    };
+    let settings = Settings::read(&flags, &settings::process_env)?;
+    match cli.command {
+        None | Some(Verb::Serve(_)) => return serve::serve(settings).await,
+        Some(Verb::Devices(verb)) => devices::run(&settings, verb).await?,
+        Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
+        Some(Verb::Restore { .. }) => log::restore_dry_run(&settings).await?,
+        Some(Verb::Doctor) => doctor::run(&settings).await?,
+    }
+    Ok(Served::Ended)
+}
+
+/// Replaces this process by a fresh one with the same arguments and environment. A takeover is
+/// not repeated: the log is ours by now.
+fn restart() -> i32 {
+    use std::os::unix::process::CommandExt;
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            return fail(&Failure::new(
+                Exit::Disk,
+                format!("cannot restart: {error}"),
+            ));
+        }
+    };
+    let arguments = std::env::args_os()
+        .skip(1)
+        .filter(|argument| argument != "--takeover");
+    let error = std::process::Command::new(program).args(arguments).exec();
+    fail(&Failure::new(
+        Exit::Disk,
+        format!("cannot restart: {error}"),
+    ))
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where the command line speaks to a person"
+)]
+fn fail(failure: &Failure) -> i32 {
+    eprintln!("moltbot: {}", failure.message);
+    failure.exit as i32
+}
+
+/// Prints a line of an answer.
+#[expect(
+    clippy::print_stdout,
+    reason = "this is where the command line speaks to a person"
+)]
+fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}

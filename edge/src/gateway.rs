@@ -1,0 +1,210 @@
+//! What all parts of a running gateway share.
+//!
+//! Invariant: the listener is up before the log is; until [`Gateway::running`] is there, every
+//! request is answered with how far the start is.
+
+use crate::auth::grant::Grants;
+use crate::auth::limiter::Limiter;
+use crate::auth::token::Secret;
+use crate::exit::Failure;
+use crate::runs::LiveRuns;
+use crate::seal::Reader;
+use crate::settings::Settings;
+use crate::stamp;
+use crate::storage::Backups;
+use crate::view::View;
+use crate::writer::{Accepted, Commands, Intent, Refused};
+use crate::ws::hub::Hub;
+use moltbot_agent::Model;
+use moltbot_core::actor::Actor;
+use moltbot_core::command::Action;
+use moltbot_core::ids::{Epoch, InstanceId, Seq};
+use moltbot_core::time::Timestamp;
+use moltbot_store::replica::Replica;
+use moltbot_store::ship_task::ShipHandle;
+use serde::Serialize;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How far the start is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum Phase {
+    /// The local log is being opened and verified.
+    Opening,
+    /// The remote log is being claimed.
+    Claiming {
+        /// Why it takes long, if it does.
+        message: Option<String>,
+    },
+    /// Records are copied from the remote log.
+    Restoring {
+        /// Records so far.
+        done: u64,
+        /// Records in all.
+        total: u64,
+    },
+    /// The state is being rebuilt.
+    Replaying {
+        /// Records so far.
+        done: u64,
+        /// Records in all.
+        total: u64,
+    },
+    /// Ready.
+    Running,
+    /// Shutting down.
+    Stopping,
+}
+
+/// Why the gateway ends.
+#[derive(Debug, Clone)]
+pub enum Stop {
+    /// A signal asked for it.
+    Terminate,
+    /// An operator asked for a fresh process.
+    Restart,
+    /// It cannot go on.
+    Failed(Arc<Failure>),
+}
+
+/// The gateway.
+pub struct Gateway {
+    /// What it was told from outside.
+    pub settings: Settings,
+    /// The gateway token.
+    pub token: Secret,
+    /// This installation.
+    pub instance: InstanceId,
+    /// This process, for clients that want to know whether it is still the same.
+    pub boot_id: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// One-time links.
+    pub grants: Grants,
+    /// Who was wrong how often.
+    pub limiter: Limiter,
+    /// All authenticated sockets.
+    pub hub: Arc<Hub>,
+    /// How far the start is.
+    pub phase: watch::Sender<Phase>,
+    /// Set once it is to end; the first reason wins.
+    pub stop: watch::Sender<Option<Stop>>,
+    running: OnceLock<Arc<Running>>,
+}
+
+/// What exists once the log is open and claimed.
+pub struct Running {
+    /// Projections.
+    pub view: Arc<View>,
+    /// The way to the writer.
+    pub commands: Commands,
+    /// Reads records and opens content.
+    pub reader: Reader,
+    /// The way to the remote log.
+    pub ship: ShipHandle,
+    /// The remote log.
+    pub replica: Replica,
+    /// The generation this process writes in.
+    pub epoch: Epoch,
+    /// Model turns under way.
+    pub live: LiveRuns,
+    /// Who answers.
+    pub model: Arc<dyn Model>,
+    /// Backups under way.
+    pub backups: Backups,
+}
+
+impl Gateway {
+    /// A gateway that has not opened its log yet.
+    pub fn new(settings: Settings, token: Secret, instance: InstanceId) -> Arc<Gateway> {
+        Arc::new(Gateway {
+            settings,
+            token,
+            instance,
+            boot_id: stamp::id(),
+            started_at: stamp::now(),
+            grants: Grants::default(),
+            limiter: Limiter::default(),
+            hub: Arc::new(Hub::default()),
+            phase: watch::Sender::new(Phase::Opening),
+            stop: watch::Sender::new(None),
+            running: OnceLock::new(),
+        })
+    }
+
+    /// The running parts, once they are there.
+    pub fn running(&self) -> Option<&Arc<Running>> {
+        self.running.get()
+    }
+
+    /// The log is open and claimed.
+    pub fn set_running(&self, running: Arc<Running>) {
+        if self.running.set(running).is_ok() {
+            self.phase.send_replace(Phase::Running);
+        }
+    }
+
+    /// Asks the gateway to end.
+    pub fn request_stop(&self, stop: Stop) {
+        self.stop.send_if_modified(|current| {
+            let first = current.is_none();
+            if first {
+                *current = Some(stop);
+            }
+            first
+        });
+    }
+
+    /// Counts wrong credentials of an address; now and then the count becomes an event.
+    pub fn count_refusal(&self, address: IpAddr, reason: &'static str) {
+        let Some(report) = self.limiter.failed(address, stamp::now()) else {
+            return;
+        };
+        let Some(running) = self.running().cloned() else {
+            return;
+        };
+        let action = Action::RecordRefusals {
+            prefix: report.prefix,
+            count: report.count,
+            reason: reason.to_owned(),
+        };
+        tokio::spawn(async move {
+            // Not worth a person's attention beyond the log line the writer's end leaves anyway.
+            let _ = running.submit(Intent::new(Actor::System, action)).await;
+        });
+    }
+
+    /// Waits until the gateway is to end.
+    pub async fn stopped(&self) -> Stop {
+        let mut stop = self.stop.subscribe();
+        let wanted = stop.wait_for(Option::is_some).await;
+        wanted
+            .ok()
+            .and_then(|stop| stop.clone())
+            .unwrap_or(Stop::Terminate)
+    }
+}
+
+impl Running {
+    /// Submits a command and waits until its records are durable on this disk.
+    pub async fn submit(&self, intent: Intent) -> Result<Accepted, Refused> {
+        self.commands.submit(intent).await
+    }
+
+    /// Ships at once and waits until this record is in the remote log, at most for a while.
+    pub async fn replicated(&self, seq: Seq, wait_ms: u64) -> bool {
+        self.ship.ship_now();
+        let shipped = self.ship.wait_shipped(seq);
+        tokio::time::timeout(Duration::from_millis(wait_ms), shipped)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// The last record that is safe in the remote log.
+    pub fn shipped_seq(&self) -> Seq {
+        self.ship.shipped().borrow().seq
+    }
+}

@@ -1,0 +1,186 @@
+//! What is known of a request before it is answered.
+
+use crate::auth::origin::{Browser, Origin};
+use crate::gateway::Gateway;
+use crate::http::reply::{self, Response};
+use crate::stamp;
+use crate::ws::upgrade::Knock;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use url::form_urlencoded;
+use warp::Filter;
+use warp::http::{HeaderMap, StatusCode, header};
+
+/// The cookie that holds the gateway token in browsers.
+const COOKIE: &str = "moltbot_token";
+
+/// The TCP peer, put into the request by the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// A request's origin, headers and query.
+#[derive(Debug, Clone)]
+pub struct Context {
+    peer: IpAddr,
+    /// Its headers.
+    pub headers: HeaderMap,
+    query: String,
+}
+
+/// Extracts the context of a request.
+pub fn filter() -> impl Filter<Extract = (Context,), Error = Infallible> + Copy {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::ext::optional::<Peer>()
+        .and(warp::header::headers_cloned())
+        .and(query)
+        .map(|peer: Option<Peer>, headers, query| {
+            // Without a peer the request counts as remote: an unspecified address is not loopback.
+            let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+            Context {
+                peer,
+                headers,
+                query,
+            }
+        })
+}
+
+impl Context {
+    /// Where the request comes from.
+    pub fn origin(&self, gateway: &Gateway) -> Origin {
+        Origin::of(self.peer, &self.headers, &gateway.settings.place)
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// A query parameter.
+    pub fn query(&self, name: &str) -> Option<String> {
+        let mut pairs = form_urlencoded::parse(self.query.as_bytes());
+        pairs
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// What a WebSocket connection is known by.
+    pub fn knock(&self, gateway: &Gateway) -> Knock {
+        Knock {
+            origin: self.origin(gateway),
+            token: self.query("token").or_else(|| self.cookie()),
+            host: self.header(header::HOST).unwrap_or_default().to_owned(),
+            user_agent: self
+                .header(header::USER_AGENT)
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
+
+    /// Refuses everyone but a command line on this machine with the gateway token.
+    pub fn refuse_unless_local(&self, gateway: &Gateway) -> Option<Response> {
+        let origin = self.origin(gateway);
+        if gateway
+            .limiter
+            .wait_ms(origin.address, stamp::now())
+            .is_some()
+        {
+            let hint = Some("too many failed attempts from this address; wait a minute");
+            return Some(reply::error(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Unauthorized",
+                hint,
+            ));
+        }
+        let bearer = self
+            .header(header::AUTHORIZATION)
+            .and_then(|v| v.strip_prefix("Bearer "));
+        let token_is_right = match bearer {
+            Some(token) if gateway.token.matches(token.trim()) => true,
+            Some(_) => {
+                gateway.count_refusal(origin.address, "wrong gateway token");
+                false
+            }
+            None => false,
+        };
+        if !token_is_right {
+            let hint = Some("send the gateway token as Authorization: Bearer");
+            return Some(reply::error(StatusCode::UNAUTHORIZED, "Unauthorized", hint));
+        }
+        let direct = origin.local && origin.browser == Browser::None;
+        if !(direct && gateway.settings.bound_to_loopback()) {
+            let hint =
+                Some("the token alone administers from this machine only; use a paired device");
+            return Some(reply::error(StatusCode::FORBIDDEN, "Forbidden", hint));
+        }
+        None
+    }
+
+    /// `?token=` becomes a cookie that scripts cannot read, and leaves the address bar.
+    pub fn exchange_token(&self, gateway: &Gateway, path: &str) -> Option<Response> {
+        let token = self.query("token")?;
+        let origin = self.origin(gateway);
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        reply::set(
+            &mut response,
+            header::LOCATION,
+            &self.location_without_token(path),
+        );
+        reply::set(&mut response, header::CACHE_CONTROL, "no-store");
+        reply::set(&mut response, header::REFERRER_POLICY, "no-referrer");
+        let limited = gateway
+            .limiter
+            .wait_ms(origin.address, stamp::now())
+            .is_some();
+        if !limited && gateway.token.matches(&token) {
+            let secure = if is_https(gateway) { "; Secure" } else { "" };
+            let value = form_urlencoded::byte_serialize(token.as_bytes()).collect::<String>();
+            let cookie = format!(
+                "{COOKIE}={value}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Strict{secure}"
+            );
+            reply::set(&mut response, header::SET_COOKIE, &cookie);
+        } else {
+            gateway.count_refusal(origin.address, "wrong gateway token in the address");
+        }
+        Some(response)
+    }
+
+    fn location_without_token(&self, path: &str) -> String {
+        let mut rest = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in form_urlencoded::parse(self.query.as_bytes()) {
+            if key != "token" {
+                rest.append_pair(&key, &value);
+            }
+        }
+        let rest = rest.finish();
+        // A path of two slashes would be an address of another host.
+        let path = format!("/{}", path.trim_start_matches('/'));
+        if rest.is_empty() {
+            path
+        } else {
+            format!("{path}?{rest}")
+        }
+    }
+
+    fn cookie(&self) -> Option<String> {
+        let cookies = self.header(header::COOKIE)?;
+        let mut pairs = cookies
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
+        let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
+        let decoded = form_urlencoded::parse(format!("v={value}").as_bytes())
+            .next()?
+            .1
+            .into_owned();
+        Some(decoded)
+    }
+}
+
+fn is_https(gateway: &Gateway) -> bool {
+    gateway
+        .settings
+        .place
+        .public_url
+        .as_ref()
+        .is_some_and(|url| url.scheme() == "https")
+}

@@ -1,0 +1,141 @@
+//! The HTTP surface: one port, every route in one table.
+//!
+//! | route | answer | who |
+//! |---|---|---|
+//! | any path with `Upgrade: websocket` | the gateway protocol | anyone; the handshake decides |
+//! | `GET /health`, `/ready`, `/status`, `/api/status`, `/sandbox-health` | [`health`] | anyone |
+//! | `POST /pairing/grant`, `GET /pairing/<id>` | [`pairing`] | holder of a link or a request id |
+//! | `/api/admin/devices…`, `/storage…`, `/gateway/restart`, `/grants` | [`admin`] | a local command line with the token |
+//! | `GET /`, `/s/…`, `/pair`, `/_admin/…`, `/assets/…` | [`assets`] | anyone; the pages hold no data |
+
+pub mod admin;
+#[cfg(feature = "ui")]
+pub mod assets;
+pub mod context;
+pub mod health;
+pub mod pairing;
+pub mod reply;
+pub mod server;
+
+use crate::gateway::Gateway;
+use crate::limits::BODY_BYTES_MAX;
+use crate::ws::upgrade;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use context::Context;
+use futures_util::{Stream, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use reply::Response;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use warp::filters::BoxedFilter;
+use warp::http::{Method, StatusCode};
+use warp::path::FullPath;
+use warp::{Filter, Rejection};
+
+/// All routes.
+pub fn routes(gateway: &Arc<Gateway>) -> BoxedFilter<(Response,)> {
+    let gateway = Arc::clone(gateway);
+    let with_gateway = warp::any().map(move || Arc::clone(&gateway));
+    with_gateway
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(context::filter())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .and(warp::body::stream().and_then(body))
+        .then(answer)
+        .recover(rejected)
+        .unify()
+        .boxed()
+}
+
+async fn answer(
+    gateway: Arc<Gateway>,
+    method: Method,
+    path: FullPath,
+    context: Context,
+    on_upgrade: Option<OnUpgrade>,
+    body: Bytes,
+) -> Response {
+    if let Some(on_upgrade) = on_upgrade.filter(|_| upgrade::wants_websocket(&context.headers)) {
+        let knock = context.knock(&gateway);
+        return upgrade::accept(gateway, &context.headers, on_upgrade, knock).map(Into::into);
+    }
+    let path = path.as_str();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let verb = if method == Method::HEAD {
+        Method::GET
+    } else {
+        method
+    };
+    match (verb.as_str(), parts.as_slice()) {
+        ("GET", ["health"]) => health::live(),
+        ("GET", ["ready"]) => health::ready(&gateway),
+        ("GET", ["status"] | ["api", "status"]) => health::status(&gateway),
+        ("GET", ["sandbox-health"]) => health::sandbox(&gateway),
+        ("POST", ["pairing", "grant"]) => pairing::grant(&gateway, &context, &body).await,
+        ("GET", ["pairing", request]) => pairing::wait(&gateway, &context, request).await,
+        (_, ["api", "admin", rest @ ..]) => {
+            admin::answer(&gateway, &context, verb.as_str(), rest).await
+        }
+        ("GET", _) => page(&gateway, &context, path),
+        _ => reply::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", None),
+    }
+}
+
+#[cfg(feature = "ui")]
+fn page(gateway: &Gateway, context: &Context, path: &str) -> Response {
+    if let Some(response) = context.exchange_token(gateway, path) {
+        return response;
+    }
+    assets::serve(path, context)
+}
+
+#[cfg(not(feature = "ui"))]
+fn page(_gateway: &Gateway, _context: &Context, _path: &str) -> Response {
+    reply::error(
+        StatusCode::NOT_FOUND,
+        "Not Found",
+        Some("this binary was built without the UI"),
+    )
+}
+
+/// A request body that is longer than anything this gateway takes.
+#[derive(Debug)]
+struct BodyTooLarge;
+
+impl warp::reject::Reject for BodyTooLarge {}
+
+/// Reads a body of bounded size, with or without a length given before.
+async fn body(
+    stream: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Bytes, Rejection> {
+    let mut stream = pin!(stream);
+    let mut body = BytesMut::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| warp::reject::reject())?;
+        if body.len() + chunk.remaining() > BODY_BYTES_MAX {
+            return Err(warp::reject::custom(BodyTooLarge));
+        }
+        body.put(chunk);
+    }
+    Ok(body.freeze())
+}
+
+async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
+    Ok(match rejection.find::<BodyTooLarge>() {
+        Some(BodyTooLarge) => {
+            let hint = format!("a request body has at most {BODY_BYTES_MAX} bytes");
+            reply::error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Payload Too Large",
+                Some(&hint),
+            )
+        }
+        None => reply::error(
+            StatusCode::BAD_REQUEST,
+            "the request is not acceptable",
+            None,
+        ),
+    })
+}

@@ -1,0 +1,92 @@
+//! Every bound of the gateway process, with its unit in its name.
+//!
+//! Bounds of the domain stand in `moltbot_core::limits`, of the log in
+//! `moltbot_store::settings`, of models in `moltbot_agent::settings`.
+
+/// Commands that wait for the writer; beyond it a sender waits.
+pub const WRITER_QUEUE_COMMANDS: usize = 1_024;
+/// Commands recorded with one sync.
+pub const WRITER_BATCH_COMMANDS: usize = 256;
+/// Payload bytes after which a batch is closed.
+pub const WRITER_BATCH_BYTES: usize = 512 * 1024;
+/// Recorded events a slow internal reader may be behind before it reads from the log instead.
+pub const PUBLISHED_QUEUE_EVENTS: usize = 4_096;
+
+/// TCP connections at a time.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Time for a client to send its request headers.
+pub const HEADER_READ_TIMEOUT_MS: u64 = 10_000;
+/// Body of an HTTP request.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long `GET /pairing/<id>` may be held.
+pub const PAIRING_WAIT_S_MAX: u64 = 30;
+
+/// WebSocket frame before the connection is authenticated.
+pub const FRAME_BYTES_MAX_UNAUTHENTICATED: usize = 64 * 1024;
+/// WebSocket frame afterwards (the protocol's `policy.maxPayload`).
+pub const FRAME_BYTES_MAX: usize = 512 * 1024;
+/// Bytes that wait for a slow client (`policy.maxBufferedBytes`); beyond it the socket is closed.
+pub const SEND_BUFFER_BYTES_MAX: usize = 1_536 * 1024;
+/// Frames that wait for a slow client.
+pub const SEND_QUEUE_FRAMES: usize = 1_024;
+/// Read buffer of a WebSocket; the library's default of 128 KiB would be most of its memory.
+pub const SOCKET_READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Requests of one connection that are answered at the same time.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 32;
+/// Time for a client to finish the handshake.
+pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+/// How far a device's clock may be off.
+pub const SIGNATURE_AGE_MS_MAX: i64 = 10 * 60 * 1_000;
+/// The protocol's keep-alive event.
+pub const TICK_INTERVAL_MS: u64 = 30_000;
+/// WebSocket ping, for proxies that drop idle connections.
+pub const PING_INTERVAL_MS: u64 = 25_000;
+
+/// Wrong credentials per canonical address before answers are refused unread.
+pub const AUTH_FAILURES_MAX: u32 = 10;
+/// Window in which they are counted.
+pub const AUTH_WINDOW_MS: i64 = 60_000;
+/// Addresses that are remembered.
+pub const AUTH_ADDRESSES_MAX: usize = 10_000;
+/// Life of a one-time link.
+pub const GRANT_TTL_MS: i64 = 10 * 60 * 1_000;
+/// One-time links at a time.
+pub const GRANTS_MAX: usize = 16;
+
+/// Chat deltas to clients: at most one per run in this time.
+pub const DELTA_INTERVAL_MS: u64 = 150;
+/// Model turns under way at the same time.
+pub const RUNS_MAX: usize = 16;
+/// How long an approval waits for the remote log before the answer is `pending_replication`.
+pub const REPLICATION_WAIT_MS: u64 = 5_000;
+/// Messages in one page of `chat.history`.
+pub const HISTORY_MESSAGES_MAX: usize = 1_000;
+/// Messages when the client does not say.
+pub const HISTORY_MESSAGES_DEFAULT: usize = 50;
+/// Bytes of one `chat.history` answer.
+pub const HISTORY_BYTES_MAX: usize = 384 * 1024;
+/// Sessions in one `sessions.list` answer.
+pub const SESSIONS_MAX: usize = 500;
+/// Characters of a derived title or preview.
+pub const PREVIEW_CHARS_MAX: usize = 80;
+/// Encoded bytes read per step of a log subscription.
+pub const SUBSCRIPTION_READ_BYTES: usize = 128 * 1024;
+/// Least time between two `storage` events.
+pub const STORAGE_EVENT_INTERVAL_MS: u64 = 500;
+
+/// Records after which a snapshot is taken.
+pub const SNAPSHOT_EVERY_RECORDS: u64 = 5_000;
+/// How often lapsed pairing requests are looked for.
+pub const HOUSEKEEPING_INTERVAL_MS: u64 = 5_000;
+/// Refused strangers are recorded at most this often per address prefix.
+pub const REFUSALS_INTERVAL_MS: i64 = 60_000;
+/// First and longest wait between attempts to claim the remote log.
+pub const CLAIM_RETRY_MS: (u64, u64) = (500, 15_000);
+/// Time for model turns to end by themselves at shutdown.
+pub const SHUTDOWN_RUNS_MS: u64 = 1_000;
+/// Time for sockets to take their close frame at shutdown.
+pub const SHUTDOWN_SOCKETS_MS: u64 = 1_000;
+/// Time for the tail to be shipped at shutdown.
+pub const SHUTDOWN_SHIP_MS: u64 = 30_000;
+/// What clients are told about how long a restart takes.
+pub const RESTART_EXPECTED_MS: u64 = 2_000;

@@ -1,0 +1,302 @@
+//! What the gateway is told from outside: command line and environment, read once at start.
+//!
+//! Invariant: the only place that reads the environment. Secrets are wrapped, so no log line or
+//! error can show one. A set variable wins over recorded configuration.
+
+use crate::auth::origin::Place;
+use crate::auth::token::Secret;
+use crate::exit::{Exit, Failure};
+use moltbot_core::ids::InstanceId;
+use moltbot_store::replica::ReplicaOptions;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use url::Url;
+
+/// The default port.
+pub const PORT: u16 = 18_789;
+
+/// What the command line says; `None` where it is silent.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--home`.
+    pub home: Option<PathBuf>,
+    /// `--bind`.
+    pub bind: Option<IpAddr>,
+    /// `--port`.
+    pub port: Option<u16>,
+    /// `--takeover`.
+    pub takeover: bool,
+}
+
+/// Where the log is shipped to.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// URL of the object store.
+    pub url: String,
+    /// Address and credentials.
+    pub options: ReplicaOptions,
+    /// Which of the three R2 secrets are missing.
+    pub missing: Vec<&'static str>,
+}
+
+/// Which model answers.
+#[derive(Debug, Clone)]
+pub enum Provider {
+    /// The embedded demo model: no key was given.
+    Demo,
+    /// Anthropic's Messages API, or a server that speaks it.
+    Anthropic {
+        /// The key.
+        key: Secret,
+        /// Base URL; the provider's own when `None`.
+        base_url: Option<String>,
+    },
+}
+
+/// All values.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Everything the gateway keeps on this machine.
+    pub home: PathBuf,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Take the log over from another gateway.
+    pub takeover: bool,
+    /// The gateway token, when given from outside.
+    pub token: Option<Secret>,
+    /// Where the log is shipped to.
+    pub remote: Remote,
+    /// Wraps data keys in the remote.
+    pub master_key: Option<[u8; 32]>,
+    /// This installation, when given from outside.
+    pub instance: Option<InstanceId>,
+    /// Proxies and public address.
+    pub place: Place,
+    /// Which model answers.
+    pub provider: Provider,
+    /// Skips pairing. Never in production.
+    pub dev_mode: bool,
+    /// The operator's time zone, east of UTC.
+    pub utc_offset_minutes: i32,
+}
+
+impl Settings {
+    /// Reads flags and environment; `env` gives the value of a set, non-empty variable.
+    pub fn read(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Failure> {
+        let home = match (&flags.home, env("MOLTBOT_HOME"), env("HOME")) {
+            (Some(home), _, _) => home.clone(),
+            (None, Some(home), _) => PathBuf::from(home),
+            (None, None, Some(user)) => PathBuf::from(user).join(".moltbot"),
+            (None, None, None) => return Err(wrong("set MOLTBOT_HOME or --home")),
+        };
+        let home = std::path::absolute(&home).unwrap_or(home);
+        Ok(Settings {
+            listen: SocketAddr::new(bind(flags, env)?, port(flags, env)?),
+            takeover: flags.takeover,
+            token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
+            remote: remote(&home, env)?,
+            master_key: env("MOLTBOT_MASTER_KEY").map(|key| master_key(&key)),
+            instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
+            place: place(env)?,
+            provider: provider(env),
+            dev_mode: env("DEV_MODE").as_deref() == Some("true"),
+            utc_offset_minutes: utc_offset_minutes(env)?,
+            home,
+        })
+    }
+
+    /// Whether only this machine can reach the gateway.
+    pub fn bound_to_loopback(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+
+    /// The address to show people.
+    pub fn url(&self) -> String {
+        match &self.place.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None if self.listen.ip().is_unspecified() => {
+                format!("http://127.0.0.1:{}", self.listen.port())
+            }
+            None => format!("http://{}", self.listen),
+        }
+    }
+}
+
+/// A variable of the process environment; empty counts as unset.
+pub fn process_env(name: &str) -> Option<String> {
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
+}
+
+fn bind(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<IpAddr, Failure> {
+    match (flags.bind, env("MOLTBOT_BIND")) {
+        (Some(bind), _) => Ok(bind),
+        (None, Some(text)) => text
+            .parse()
+            .map_err(|_| wrong("MOLTBOT_BIND must be an IP address, as 127.0.0.1")),
+        (None, None) => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    }
+}
+
+fn port(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<u16, Failure> {
+    match (flags.port, env("MOLTBOT_PORT")) {
+        (Some(port), _) => Ok(port),
+        (None, Some(text)) => text
+            .parse()
+            .map_err(|_| wrong("MOLTBOT_PORT must be a number from 0 to 65535")),
+        (None, None) => Ok(PORT),
+    }
+}
+
+/// R2 by its three secrets, else any URL, else a directory beside the data.
+fn remote(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Remote, Failure> {
+    let names = ["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "CF_ACCOUNT_ID"];
+    let values = names.map(env);
+    let missing: Vec<&'static str> = names
+        .iter()
+        .zip(&values)
+        .filter_map(|(name, value)| value.is_none().then_some(*name))
+        .collect();
+    if let [Some(access), Some(secret), Some(account)] = values {
+        let bucket = env("R2_BUCKET_NAME").unwrap_or_else(|| "moltbot-data".to_owned());
+        let options = ReplicaOptions {
+            endpoint: Some(format!("https://{account}.r2.cloudflarestorage.com")),
+            region: Some("auto".to_owned()),
+            access_key_id: Some(access),
+            secret_access_key: Some(secret),
+            session_token: None,
+        };
+        return Ok(Remote {
+            url: format!("s3://{bucket}"),
+            options,
+            missing: Vec::new(),
+        });
+    }
+    let url = match env("MOLTBOT_REPLICA_URL") {
+        Some(url) => url,
+        None => Url::from_directory_path(home.join("replica"))
+            .map_err(|()| wrong("the home directory must be an absolute path"))?
+            .to_string(),
+    };
+    let options = ReplicaOptions {
+        endpoint: env("AWS_ENDPOINT_URL_S3").or_else(|| env("AWS_ENDPOINT_URL")),
+        region: env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION")),
+        access_key_id: env("AWS_ACCESS_KEY_ID"),
+        secret_access_key: env("AWS_SECRET_ACCESS_KEY"),
+        session_token: env("AWS_SESSION_TOKEN"),
+    };
+    Ok(Remote {
+        url,
+        options,
+        missing,
+    })
+}
+
+fn place(env: &dyn Fn(&str) -> Option<String>) -> Result<Place, Failure> {
+    let public_url = env("MOLTBOT_PUBLIC_URL")
+        .map(|text| {
+            Url::parse(&text)
+                .map_err(|_| wrong("MOLTBOT_PUBLIC_URL must be a URL, as https://bot.example"))
+        })
+        .transpose()?;
+    let trusted_proxies = env("MOLTBOT_TRUSTED_PROXIES")
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| {
+            text.parse().map_err(|_| {
+                wrong("MOLTBOT_TRUSTED_PROXIES must be IP addresses separated by commas")
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Place {
+        trusted_proxies,
+        public_url,
+    })
+}
+
+fn provider(env: &dyn Fn(&str) -> Option<String>) -> Provider {
+    match env("ANTHROPIC_API_KEY") {
+        Some(key) => Provider::Anthropic {
+            key: Secret::new(key),
+            base_url: env("ANTHROPIC_BASE_URL"),
+        },
+        None => Provider::Demo,
+    }
+}
+
+/// Any text makes a master key; long random ones make good ones.
+fn master_key(text: &str) -> [u8; 32] {
+    blake3::derive_key("moltbot 2026 master key", text.trim().as_bytes())
+}
+
+fn utc_offset_minutes(env: &dyn Fn(&str) -> Option<String>) -> Result<i32, Failure> {
+    let Some(text) = env("MOLTBOT_UTC_OFFSET_MINUTES") else {
+        return Ok(0);
+    };
+    let minutes: Option<i32> = text
+        .parse()
+        .ok()
+        .filter(|minutes| (-840..=840).contains(minutes));
+    minutes.ok_or_else(|| wrong("MOLTBOT_UTC_OFFSET_MINUTES must be a number, as 480 for UTC+8"))
+}
+
+fn wrong(message: &str) -> Failure {
+    Failure::new(Exit::Configuration, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<Settings, Failure> {
+        let env = |name: &str| {
+            vars.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let flags = Flags {
+            home: Some(PathBuf::from("/h")),
+            ..Flags::default()
+        };
+        Settings::read(&flags, &env)
+    }
+
+    #[test]
+    fn the_defaults_are_loopback_and_a_directory() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:18789");
+        assert_eq!(settings.remote.url, "file:///h/replica/");
+        assert!(matches!(settings.provider, Provider::Demo));
+        assert_eq!(settings.remote.missing.len(), 3);
+    }
+
+    #[test]
+    fn the_three_r2_secrets_win_over_a_replica_url() {
+        let r2 = [
+            ("R2_ACCESS_KEY_ID", "a"),
+            ("R2_SECRET_ACCESS_KEY", "s"),
+            ("CF_ACCOUNT_ID", "c"),
+        ];
+        let settings = read(&[r2[0], r2[1], r2[2], ("MOLTBOT_REPLICA_URL", "file:///x")]).unwrap();
+        assert_eq!(settings.remote.url, "s3://moltbot-data");
+        let endpoint = settings.remote.options.endpoint.as_deref();
+        assert_eq!(endpoint, Some("https://c.r2.cloudflarestorage.com"));
+        let partly = read(&[r2[0]]).unwrap();
+        assert_eq!(
+            partly.remote.missing,
+            ["R2_SECRET_ACCESS_KEY", "CF_ACCOUNT_ID"]
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_named_without_showing_secrets() {
+        let failure = read(&[("MOLTBOT_PORT", "many")]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Configuration);
+        assert!(failure.message.contains("MOLTBOT_PORT"));
+        let settings = read(&[("MOLTBOT_GATEWAY_TOKEN", "hunter2")]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,209 @@
+//! How safe the data is: the storage status in API and UI, and "Backup now".
+
+use crate::gateway::{Gateway, Running};
+use crate::limits::{SNAPSHOT_EVERY_RECORDS, STORAGE_EVENT_INTERVAL_MS};
+use crate::snapshots;
+use crate::stamp;
+use moltbot_core::actor::Scope;
+use moltbot_core::time::Timestamp;
+use moltbot_store::layout;
+use moltbot_store::replica::ReplicaKind;
+use moltbot_store::ship_status::{ShipState, ShipStatus};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+use tracing::{info, warn};
+
+/// Backups under way, and what was there before this process.
+#[derive(Default)]
+pub struct Backups {
+    one_at_a_time: Mutex<()>,
+    progress: watch::Sender<Option<Progress>>,
+    segments_before: AtomicU64,
+}
+
+/// How far a backup is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    phase: &'static str,
+    done: u64,
+    total: u64,
+}
+
+/// The storage status, in the shape of the old API with what it lacked.
+pub fn status(gateway: &Gateway, running: &Running) -> Value {
+    let ship = running.ship.status().borrow().clone();
+    let shipped = *running.ship.shipped().borrow();
+    let (head, storage) = running
+        .view
+        .read(|m| (m.state.cursor, m.state.storage.clone()));
+    let lag_events = head.seq.0.saturating_sub(shipped.seq.0);
+    let lag_ms = ship.lag_ms(u64::try_from(stamp::now().0).unwrap_or(0));
+    let configured = running.replica.kind.is_remote();
+    let shipped_at = shipped_at(gateway, &ship);
+    let snapshots: Vec<Value> = storage
+        .snapshots
+        .iter()
+        .map(|s| json!({ "seq": s.seq.0, "bytes": s.bytes, "at": s.at.0 }))
+        .collect();
+    let mut status = json!({
+        "configured": configured,
+        "kind": kind(running.replica.kind),
+        "location": running.replica.location,
+        "state": state(&ship, lag_events),
+        "message": message(configured),
+        "head": { "seq": head.seq.0, "hash": head.hash },
+        "shipped": { "seq": shipped.seq.0, "hash": shipped.hash, "at": shipped_at.0 },
+        "lagEvents": lag_events,
+        "lagMs": lag_ms,
+        "epoch": running.epoch.0,
+        "writer": storage.writer,
+        "segments": running.backups.segments_before.load(Ordering::Relaxed) + ship.segments,
+        "segmentBytes": ship.bytes,
+        "snapshots": snapshots,
+        "lastError": if ship.failing_since_ms.is_some() { ship.last_error.clone() } else { None },
+        "lastSync": shipped_at.rfc3339(),
+    });
+    if !configured {
+        status["missing"] = json!(gateway.settings.remote.missing);
+    }
+    if let Some(progress) = *running.backups.progress.borrow() {
+        status["backup"] =
+            json!({ "phase": progress.phase, "done": progress.done, "total": progress.total });
+    }
+    status
+}
+
+/// Ships everything, takes a snapshot, ships its event. One at a time; a second waits.
+pub async fn backup(running: &Running) -> Result<Value, String> {
+    let _one = running.backups.one_at_a_time.lock().await;
+    let started = stamp::now();
+    let before = running.ship.status().borrow().clone();
+    let head = running.view.read(|model| model.state.cursor.seq);
+    let total = head.0.saturating_sub(before.shipped.seq.0);
+    running.backups.progress.send_replace(Some(Progress {
+        phase: "shipping",
+        done: 0,
+        total,
+    }));
+    let result = perform(running, total).await;
+    running.backups.progress.send_replace(None);
+    let snapshot_seq = result?;
+    let after = running.ship.status().borrow().clone();
+    Ok(json!({
+        "ok": true,
+        "seq": after.shipped.seq.0,
+        "snapshotSeq": snapshot_seq,
+        "segments": after.segments.saturating_sub(before.segments),
+        "bytes": after.bytes.saturating_sub(before.bytes),
+        "durationMs": stamp::now().since_ms(started),
+    }))
+}
+
+async fn perform(running: &Running, total: u64) -> Result<u64, String> {
+    let phase = |phase| {
+        running.backups.progress.send_replace(Some(Progress {
+            phase,
+            done: total,
+            total,
+        }));
+    };
+    let head = running.view.read(|model| model.state.cursor.seq);
+    running.ship.ship_now();
+    if !running.ship.wait_shipped(head).await {
+        return Err("shipping has ended; see the gateway's log".to_owned());
+    }
+    phase("snapshot");
+    let seq = snapshots::take(running).await?;
+    phase("confirming");
+    let head = running.view.read(|model| model.state.cursor.seq);
+    running.ship.ship_now();
+    if !running.ship.wait_shipped(head).await {
+        return Err("shipping has ended; see the gateway's log".to_owned());
+    }
+    Ok(seq.0)
+}
+
+/// Sends `storage` events while something changes, at most twice a second.
+pub async fn announce(gateway: Arc<Gateway>, running: Arc<Running>) {
+    let mut ship = running.ship.status();
+    let mut progress = running.backups.progress.subscribe();
+    loop {
+        let changed = tokio::select! {
+            changed = ship.changed() => changed,
+            changed = progress.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+        ship.mark_unchanged();
+        progress.mark_unchanged();
+        let status = status(&gateway, &running);
+        gateway.hub.broadcast("storage", &status, Scope::Read);
+        tokio::time::sleep(Duration::from_millis(STORAGE_EVENT_INTERVAL_MS)).await;
+    }
+}
+
+/// Counts what is there already, and takes a snapshot whenever enough has been recorded.
+pub async fn keep_snapshots(running: Arc<Running>) {
+    match running.replica.list(layout::SEGMENTS).await {
+        Ok(segments) => {
+            let before = segments.len() as u64;
+            let shipped = running.ship.status().borrow().segments;
+            let others = before.saturating_sub(shipped);
+            running
+                .backups
+                .segments_before
+                .store(others, Ordering::Relaxed);
+        }
+        Err(error) => info!(%error, "the segments of the remote log are not counted"),
+    }
+    let mut head = running.view.head();
+    loop {
+        let newest = running
+            .view
+            .read(|m| m.state.storage.snapshots.front().map(|s| s.seq.0));
+        let due = newest.unwrap_or(0) + SNAPSHOT_EVERY_RECORDS;
+        if head.wait_for(|cursor| cursor.seq.0 >= due).await.is_err() {
+            return;
+        }
+        let _one = running.backups.one_at_a_time.lock().await;
+        if let Err(error) = snapshots::take(&running).await {
+            warn!(%error, "no snapshot was taken; the next start folds more of the log");
+            tokio::time::sleep(Duration::from_mins(1)).await;
+        }
+    }
+}
+
+fn kind(kind: ReplicaKind) -> &'static str {
+    match kind {
+        ReplicaKind::Directory => "directory",
+        ReplicaKind::S3 => "s3",
+        ReplicaKind::Memory => "other",
+    }
+}
+
+fn state(ship: &ShipStatus, lag_events: u64) -> &'static str {
+    match ship.state {
+        ShipState::Fenced | ShipState::Failed => "read_only",
+        ShipState::Retrying => "failing",
+        ShipState::Idle | ShipState::Shipping if lag_events > 0 => "behind",
+        ShipState::Idle | ShipState::Shipping => "ok",
+    }
+}
+
+fn message(configured: bool) -> &'static str {
+    if configured {
+        "R2 storage is configured. Your data will persist across container restarts."
+    } else {
+        "R2 storage is not configured. Paired devices and conversations will be lost when the container restarts."
+    }
+}
+
+/// When something was last shipped: by this process, or when it claimed the log.
+fn shipped_at(gateway: &Gateway, ship: &ShipStatus) -> Timestamp {
+    let shipped = ship.last_success_ms.and_then(|ms| i64::try_from(ms).ok());
+    shipped.map_or(gateway.started_at, Timestamp)
+}

@@ -1,0 +1,204 @@
+//! What a request may ask for, and which scope it needs.
+//!
+//! To add a method: a line in [`METHODS`], an arm in [`call`], a function in the module of its
+//! noun.
+
+mod chat;
+mod config;
+pub mod devices;
+mod sessions;
+mod storage;
+mod system;
+
+use crate::gateway::{Gateway, Running};
+use crate::writer::{Intent, Refused};
+use crate::ws::frame::{Failure, Request};
+use crate::ws::handshake::Welcome;
+use crate::ws::hub::Outbound;
+use crate::ws::subscription;
+use moltbot_core::actor::Scope;
+use moltbot_core::command::Action;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub use system::health;
+
+/// Name, scope, and whether it may take long (then it is answered beside the others).
+type Method = (&'static str, Scope, bool);
+
+/// The methods.
+const METHODS: [Method; 19] = [
+    ("chat.abort", Scope::Write, false),
+    ("chat.history", Scope::Read, false),
+    ("chat.retry", Scope::Write, false),
+    ("chat.send", Scope::Write, false),
+    ("config.get", Scope::Admin, false),
+    ("config.patch", Scope::Admin, true),
+    ("device.pair.approve", Scope::Pairing, true),
+    ("device.pair.list", Scope::Pairing, false),
+    ("device.pair.reject", Scope::Pairing, true),
+    ("device.revoke", Scope::Pairing, true),
+    ("device.token.rotate", Scope::Pairing, true),
+    ("gateway.restart", Scope::Admin, false),
+    ("health", Scope::Read, false),
+    ("log.subscribe", Scope::Read, false),
+    ("sessions.list", Scope::Read, false),
+    ("status", Scope::Read, false),
+    ("storage.backup", Scope::Admin, true),
+    ("storage.status", Scope::Read, false),
+    ("system-presence", Scope::Read, false),
+];
+
+/// Names of the methods, for `hello-ok`.
+pub const NAMES: [&str; METHODS.len()] = {
+    let mut names = [""; METHODS.len()];
+    let mut n = 0;
+    while n < METHODS.len() {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            names[n] = METHODS[n].0;
+        }
+        n += 1;
+    }
+    names
+};
+
+/// Names of the events, for `hello-ok`.
+pub const EVENTS: [&str; 10] = [
+    "connect.challenge",
+    "agent",
+    "chat",
+    "device.pair.requested",
+    "device.pair.resolved",
+    "device.presence",
+    "log",
+    "shutdown",
+    "storage",
+    "tick",
+];
+
+/// An authenticated connection that asks for something.
+#[derive(Clone)]
+pub struct Caller {
+    /// The gateway.
+    pub gateway: Arc<Gateway>,
+    /// Number of the connection.
+    pub connection: u64,
+    /// Its sending side.
+    pub outbound: Outbound,
+    /// Who it is and what it may do.
+    pub welcome: Welcome,
+}
+
+impl Caller {
+    /// Tells those who pair devices that this one came or went.
+    pub fn presence(&self, connected: bool) {
+        let Some(device) = &self.welcome.device else {
+            return;
+        };
+        if !connected && self.gateway.hub.is_connected(device) {
+            return;
+        }
+        let payload = json!({ "deviceId": device, "connected": connected });
+        self.gateway
+            .hub
+            .broadcast("device.presence", &payload, Scope::Pairing);
+    }
+
+    fn running(&self) -> Result<&Arc<Running>, Failure> {
+        self.gateway
+            .running()
+            .ok_or_else(|| Failure::unavailable("gateway starting", 500))
+    }
+
+    /// Submits an action of this caller.
+    async fn submit(&self, action: Action) -> Result<crate::writer::Accepted, Failure> {
+        self.submit_intent(Intent::new(self.welcome.actor.clone(), action))
+            .await
+    }
+
+    async fn submit_intent(&self, intent: Intent) -> Result<crate::writer::Accepted, Failure> {
+        self.running()?
+            .submit(intent)
+            .await
+            .map_err(|refused| match refused {
+                Refused::Rejected(rejection) => rejection.into(),
+                Refused::Stopped => Failure::unavailable("gateway stopping; retry shortly", 1_000),
+            })
+    }
+}
+
+/// Whether a method may take long.
+pub fn is_slow(method: &str) -> bool {
+    METHODS
+        .iter()
+        .any(|(name, _, slow)| *name == method && *slow)
+}
+
+/// Answers a request.
+pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> {
+    let method = request.method.as_str();
+    if method == "connect" {
+        return Err(Failure::invalid(
+            "connect is only valid as the first request",
+        ));
+    }
+    let known = METHODS.iter().find(|(name, ..)| *name == method);
+    let Some((_, scope, _)) = known else {
+        return Err(Failure::invalid(format!("unknown method: {method}")));
+    };
+    authorize(caller, *scope)?;
+    let running = caller.running()?;
+    let params = &request.params;
+    match method {
+        "chat.send" => chat::send(caller, params).await,
+        "chat.retry" => chat::retry(caller, params).await,
+        "chat.abort" => chat::abort(caller, running, params).await,
+        "chat.history" => chat::history(running, params),
+        "sessions.list" => sessions::list(running, params),
+        "device.pair.list" => Ok(devices::list(&caller.gateway, running)),
+        "device.pair.approve" => devices::approve(caller, params).await,
+        "device.pair.reject" => devices::reject(caller, params).await,
+        "device.revoke" => devices::revoke(caller, params).await,
+        "device.token.rotate" => devices::rotate(caller, params).await,
+        "config.get" => Ok(config::get(running)),
+        "config.patch" => config::patch(caller, running, params).await,
+        "log.subscribe" => subscription::subscribe(caller, running, params),
+        "storage.status" => Ok(crate::storage::status(&caller.gateway, running)),
+        "storage.backup" => storage::backup(running).await,
+        "gateway.restart" => Ok(system::restart(&caller.gateway)),
+        "status" => Ok(system::status(&caller.gateway, running)),
+        "system-presence" => Ok(system::presence(&caller.gateway, running)),
+        _ => Ok(health(&caller.gateway, running)),
+    }
+}
+
+/// A device's scopes are read anew each time: a narrowed or revoked one loses them at once.
+fn authorize(caller: &Caller, scope: Scope) -> Result<(), Failure> {
+    let welcome = &caller.welcome;
+    if welcome.role != "operator" {
+        return Err(Failure::invalid(format!(
+            "unauthorized role: {}",
+            welcome.role
+        )));
+    }
+    let now = caller
+        .running()?
+        .view
+        .read(|model| moltbot_core::decide::scopes_of(&model.state, &welcome.actor).grants(scope));
+    if now && welcome.scopes.grants(scope) {
+        return Ok(());
+    }
+    let name = scope.name();
+    let details =
+        json!({ "code": "MISSING_SCOPE", "missingScope": name, "requiredScopes": [name] });
+    if welcome.protocol >= 4 {
+        let text = format!("missing scope: {name}");
+        return Err(Failure {
+            code: "FORBIDDEN",
+            ..Failure::invalid(text)
+        }
+        .with(details));
+    }
+    Err(Failure::invalid(format!("missing scope: {name}")).with(details))
+}

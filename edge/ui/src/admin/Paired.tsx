@@ -1,0 +1,138 @@
+import { useState } from "preact/hooks";
+import { hello, shipped } from "../gate/connection";
+import { t } from "../i18n";
+import { Ago } from "../kit/Ago";
+import { now } from "../kit/clock";
+import { Dialog } from "../kit/Dialog";
+import { Seq } from "../kit/Seq";
+import { saveState } from "../model/devices";
+import type { PairedDevice } from "../wire/frames";
+import { fresh, revoke } from "./decide";
+import { ScopeTags } from "./Scopes";
+import { devices, nameOf } from "./state";
+
+export function PairedTable() {
+  const [leaving, setLeaving] = useState<PairedDevice | null>(null);
+  const list = [...(devices.value?.paired ?? [])].sort((a, b) => b.seq - a.seq);
+  return (
+    <section aria-labelledby="paired">
+      <h2 id="paired">{t("devices.paired")}</h2>
+      {list.length === 0 ? (
+        <p class="soft">{t("devices.pairedNone")}</p>
+      ) : (
+        <table class="table">
+          <thead>
+            <tr>
+              <th scope="col">{t("devices.device")}</th>
+              <th scope="col" class="wide-only">
+                {t("devices.scopes")}
+              </th>
+              <th scope="col" class="wide-only">
+                {t("devices.lastSeen")}
+              </th>
+              <th scope="col">{t("devices.since")}</th>
+              <th scope="col">
+                <span class="unseen">{t("devices.actions")}</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {list.map((device) => (
+              <PairedRow
+                key={device.deviceId}
+                device={device}
+                onRevoke={() => setLeaving(device)}
+              />
+            ))}
+          </tbody>
+        </table>
+      )}
+      {leaving && <Revoke device={leaving} onClose={() => setLeaving(null)} />}
+    </section>
+  );
+}
+
+function isThis(device: PairedDevice): boolean {
+  return device.deviceId === hello.value?.moltbot?.deviceId;
+}
+
+function PairedRow({ device, onRevoke }: { device: PairedDevice; onRevoke(): void }) {
+  const name = nameOf(device);
+  const undoUntil = fresh.value.get(device.deviceId) ?? 0;
+  const undo = undoUntil > now.value;
+  return (
+    <tr class={undoUntil > 0 ? "arrived" : undefined}>
+      <td>
+        <span dir="auto">{name}</span>
+        {isThis(device) && <div class="sub">{t("devices.this")}</div>}
+        <div class="narrow-only">
+          <ScopeTags scopes={device.scopes} />
+        </div>
+      </td>
+      <td class="wide-only">
+        <ScopeTags scopes={device.scopes} />
+      </td>
+      <td class="wide-only">{lastSeen(device)}</td>
+      <td>
+        <Seq seq={device.seq} />
+        <Saved seq={device.seq} shown={undoUntil > 0} />
+      </td>
+      <td class="table-act">
+        {undo ? (
+          <button
+            type="button"
+            class="btn quiet"
+            aria-label={t("devices.undoNamed", { name })}
+            onClick={() => void revoke(device)}
+          >
+            {t("devices.undo")}
+          </button>
+        ) : (
+          <button
+            type="button"
+            class="btn quiet"
+            aria-label={t("devices.revokeNamed", { name })}
+            onClick={onRevoke}
+          >
+            {t("devices.revoke")}
+          </button>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+/** In effect at once, but only safe when it is in the backup: say which of the two. */
+function Saved({ seq, shown }: { seq: number; shown: boolean }) {
+  const state = saveState(seq, shipped.value);
+  if (state === "saved" && !shown) return null;
+  return <div class="sub">{t(state === "saved" ? "devices.saved" : "devices.saving")}</div>;
+}
+
+function lastSeen(device: PairedDevice) {
+  if (device.connected || isThis(device)) return t("devices.now");
+  return device.lastSeenAtMs ? <Ago at={device.lastSeenAtMs} /> : t("devices.never");
+}
+
+function Revoke({ device, onClose }: { device: PairedDevice; onClose(): void }) {
+  const [busy, setBusy] = useState(false);
+  const run = async () => {
+    setBusy(true);
+    await revoke(device);
+    onClose();
+  };
+  return (
+    <Dialog title={t("devices.revokeTitle", { name: nameOf(device) })} onClose={onClose}>
+      <p>{t("devices.revokeText")}</p>
+      {isThis(device) && <p class="note">{t("devices.revokeSelf")}</p>}
+      <div class="acts end">
+        <button type="button" class="btn quiet" onClick={onClose}>
+          {t("act.cancel")}
+        </button>
+        <button type="button" class="btn danger" disabled={busy} onClick={() => void run()}>
+          {t("devices.revoke")}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

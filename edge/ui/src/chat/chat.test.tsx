@@ -1,0 +1,179 @@
+import { act, cleanup, fireEvent, render, screen } from "@testing-library/preact";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { hello, link } from "../gate/connection";
+import { chooseLanguage, startLanguage } from "../i18n";
+import { foldRecord } from "../model/reduce";
+import { emptyTranscript } from "../model/transcript";
+import type { Hello } from "../wire/frames";
+import { Composer, isSendKey } from "./Composer";
+import { listener } from "./listen";
+import { keyOf, pathOf } from "./route";
+import { outbox } from "./sending";
+import { loading, transcript } from "./state";
+import { Transcript } from "./Transcript";
+import { words } from "./words";
+
+const KEY = "agent:main:main";
+const LET_IN = { auth: { scopes: ["operator.write"] } } as unknown as Hello;
+
+beforeAll(() => {
+  startLanguage(words);
+  vi.stubGlobal(
+    "ResizeObserver",
+    class {
+      observe() {}
+      disconnect() {}
+    },
+  );
+});
+beforeEach(() => {
+  localStorage.clear();
+  link.value = { at: "waiting", retryAt: 0, restart: false };
+  hello.value = LET_IN;
+  outbox.value = [];
+  transcript.value = emptyTranscript(KEY);
+  loading.value = "no";
+});
+afterEach(cleanup);
+
+function key(init: KeyboardEventInit & { keyCode?: number }): KeyboardEvent {
+  return new KeyboardEvent("keydown", { key: "Enter", ...init });
+}
+
+describe("Enter", () => {
+  it("sends, but not the one that ends a word of an input method", () => {
+    expect(isSendKey(key({}))).toBe(true);
+    expect(isSendKey(key({ isComposing: true }))).toBe(false);
+    expect(isSendKey(key({ keyCode: 229 }))).toBe(false);
+    expect(isSendKey(key({ shiftKey: true }))).toBe(false);
+  });
+
+  it("leaves a composition alone and sends after it", () => {
+    render(<Composer onSend={() => {}} />);
+    const field = screen.getByRole("textbox", { name: "Message" });
+    fireEvent.compositionStart(field);
+    fireEvent.input(field, { target: { value: "你好" } });
+    fireEvent.keyDown(field, { key: "Enter", isComposing: true });
+    expect(outbox.value).toHaveLength(0);
+    fireEvent.compositionEnd(field);
+    fireEvent.keyDown(field, { key: "Enter", keyCode: 229 });
+    expect(outbox.value).toHaveLength(0);
+    fireEvent.keyDown(field, { key: "Enter" });
+    expect(outbox.value.map((item) => item.text)).toEqual(["你好"]);
+  });
+});
+
+describe("a draft", () => {
+  it("is there again after a reload, and gone once sent", () => {
+    const first = render(<Composer onSend={() => {}} />);
+    fireEvent.input(screen.getByRole("textbox"), { target: { value: "half a thou" } });
+    first.unmount();
+    render(<Composer onSend={() => {}} />);
+    expect(screen.getByRole<HTMLTextAreaElement>("textbox").value).toBe("half a thou");
+    fireEvent.click(screen.getByRole("button", { name: "Send" }));
+    expect(screen.getByRole<HTMLTextAreaElement>("textbox").value).toBe("");
+    expect(localStorage.getItem(`moltbot.draft.${KEY}`)).toBeNull();
+  });
+
+  it("cannot be written without the permission, and says why", () => {
+    hello.value = { auth: { scopes: ["operator.read"] } } as unknown as Hello;
+    render(<Composer onSend={() => {}} />);
+    expect(screen.queryByRole("textbox")).toBeNull();
+    expect(screen.getByText(/may read but not write/)).toBeTruthy();
+  });
+});
+
+function arrive(kind: string, seq: number, data: Record<string, unknown>) {
+  act(() => listener.records([{ seq, at: seq, kind, data: { session_key: KEY, ...data } }]));
+}
+
+describe("a message", () => {
+  it("is shown at once, kept, and becomes the recorded one in the same place", () => {
+    render(<Composer onSend={() => {}} />);
+    render(<Transcript follow={{ current: null }} />);
+    fireEvent.input(screen.getByRole("textbox"), { target: { value: "Hello" } });
+    fireEvent.click(screen.getByRole("button", { name: "Send" }));
+    expect(screen.getAllByRole("article")).toHaveLength(1);
+    expect(screen.getByText(/Waits for the connection/)).toBeTruthy();
+    const id = outbox.value[0]?.key;
+    expect(localStorage.getItem("moltbot.outbox.v1")).toContain(id);
+    const row = screen.getByRole("listitem");
+    arrive("message_received", 7, { idempotency_key: id, text: "Hello" });
+    expect(screen.getAllByRole("article")).toHaveLength(1);
+    expect(screen.getByRole("listitem")).toBe(row);
+    expect(screen.getByRole("link", { name: "Event #7" })).toBeTruthy();
+    expect(outbox.value[0]).toMatchObject({ state: "taken", seq: 7 });
+  });
+
+  it("can be taken back while it waits", () => {
+    outbox.value = [{ key: "k", sessionKey: KEY, text: "x", at: 1, state: "waiting", seq: null }];
+    render(<Transcript follow={{ current: null }} />);
+    fireEvent.click(screen.getByRole("button", { name: "Remove" }));
+    expect(outbox.value).toHaveLength(0);
+  });
+});
+
+describe("an answer", () => {
+  const ask = [
+    {
+      seq: 1,
+      at: 1,
+      kind: "message_received",
+      data: { session_key: KEY, idempotency_key: "r", text: "?" },
+    },
+    { seq: 2, at: 2, kind: "run_started", data: { session_key: KEY, run_id: "r" } },
+  ];
+
+  it("is busy while it grows and has no live region around it", () => {
+    transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
+    const { container } = render(<Transcript follow={{ current: null }} />);
+    const message = { content: "Half an ans" };
+    act(() => listener.event("chat", { runId: "r", sessionKey: KEY, state: "delta", message }));
+    const article = screen.getByText("Half an ans").closest("article");
+    expect(article?.getAttribute("aria-busy")).toBe("true");
+    expect(container.querySelector("[aria-live],[role=log],[role=status]")).toBeNull();
+  });
+
+  it.each([
+    ["run_interrupted", "Retry", "The gateway stopped before this answer was finished."],
+    ["run_failed", "Retry", "The model could not answer."],
+  ])("that ended by %s offers %s", (kind, button, words) => {
+    transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
+    render(<Transcript follow={{ current: null }} />);
+    arrive(kind, 3, { run_id: "r" });
+    expect(screen.getByRole("button", { name: button })).toBeTruthy();
+    expect(screen.getByText(words)).toBeTruthy();
+  });
+
+  it("that was stopped keeps its words and offers nothing", () => {
+    transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
+    render(<Transcript follow={{ current: null }} />);
+    arrive("run_cancelled", 3, { run_id: "r", text: "Half" });
+    expect(screen.getByText("Half")).toBeTruthy();
+    expect(screen.getByText("Stopped")).toBeTruthy();
+    expect(screen.queryByRole("button")).toBeNull();
+  });
+});
+
+describe("states of the view", () => {
+  it("says how it fills, and what failed, in both languages", async () => {
+    render(<Transcript follow={{ current: null }} />);
+    expect(screen.getByText("Nothing here yet. Write the first message below.")).toBeTruthy();
+    act(() => {
+      loading.value = "failed";
+    });
+    expect(screen.getByText("The messages could not be loaded.")).toBeTruthy();
+    await act(() => chooseLanguage("zh-CN"));
+    expect(screen.getByText("消息未能加载。")).toBeTruthy();
+    expect(screen.getByRole("button", { name: "重试" })).toBeTruthy();
+    await act(() => chooseLanguage("en"));
+  });
+});
+
+describe("addresses", () => {
+  it("keep the session readable, whatever its key", () => {
+    expect(pathOf("agent:main:web:x1")).toBe("/s/agent:main:web:x1");
+    expect(keyOf(pathOf("a/b c?#"))).toBe("a/b c?#");
+    expect([keyOf("/"), keyOf("/pair"), keyOf("/s/%E0%A4%A")]).toEqual([null, null, null]);
+  });
+});

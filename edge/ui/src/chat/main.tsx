@@ -1,0 +1,30 @@
+import { render } from "preact";
+import "../style/tokens.css";
+import "../style/base.css";
+import "../style/kit.css";
+import "../style/shell.css";
+import "../style/gate.css";
+import "../style/md.css";
+import "../style/chat.css";
+import { startConnection } from "../gate/connection";
+import { startLanguage } from "../i18n";
+import { startClock } from "../kit/clock";
+import { startTheme } from "../kit/theme";
+import { CHAT_SCOPES } from "../wire/handshake";
+import { App } from "./App";
+import { followRoute } from "./history";
+import { listener } from "./listen";
+import { startRoute } from "./route";
+import { startSending } from "./sending";
+import { words } from "./words";
+
+startTheme();
+startClock();
+startRoute();
+followRoute();
+startSending();
+void startLanguage(words).then(() => {
+  const root = document.getElementById("app");
+  if (root) render(<App />, root);
+  void startConnection(CHAT_SCOPES, listener);
+});

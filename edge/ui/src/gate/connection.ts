@@ -1,0 +1,110 @@
+// The one connection of a page, as signals. Both entries start it with what they want to hear.
+import { signal } from "@preact/signals";
+import { type Key, t } from "../i18n";
+import { announce } from "../kit/Announcer";
+import type { Link } from "../model/link";
+import type { Cursor, Hello, LogEvent, LogRecord } from "../wire/frames";
+import { redeemGrant } from "../wire/http";
+import { type Device, loadDevice, tokens } from "../wire/identity";
+import { Gateway } from "../wire/socket";
+
+export const link = signal<Link>({ at: "connecting" });
+/** What the gateway said when it let us in; stays during a reconnect. */
+export const hello = signal<Hello | null>(null);
+export const head = signal(0);
+export const shipped = signal(0);
+/** Why a link that was opened did not work, for the page that follows. */
+export const notice = signal<Key | null>(null);
+
+export interface Listener {
+  /** The log is being followed. `fresh`: what was known before belongs to another log, or nothing was. */
+  ready(fresh: boolean): void;
+  records(records: LogRecord[]): void;
+  event(name: string, payload: unknown): void;
+}
+
+let gateway: Gateway | null = null;
+let cursor: Cursor | null = null;
+
+export async function startConnection(scopes: string[], listener: Listener): Promise<void> {
+  const device = await loadDevice();
+  await redeemFromAddress(device);
+  gateway = new Gateway(device, scopes, {
+    onLink: moved,
+    onHello: (said) => void follow(said, listener),
+    onEvent: (name, payload) => heard(name, payload, listener),
+  });
+  gateway.start();
+}
+
+export function request<T>(method: string, params: unknown = {}): Promise<T> {
+  if (!gateway) return Promise.reject(new Error("not started"));
+  return gateway.request<T>(method, params);
+}
+
+export const retryNow = () => gateway?.retryNow();
+export const submitToken = (token: string) => gateway?.submitToken(token);
+export const askAgain = () => gateway?.askAgain();
+
+function moved(next: Link): void {
+  const before = link.value;
+  link.value = next;
+  if (!hello.value) return;
+  if (next.at === "waiting" && before.at === "online") announce(t("link.lost"));
+  if (next.at === "online") announce(t("link.back"));
+}
+
+async function follow(said: Hello, listener: Listener): Promise<void> {
+  hello.value = said;
+  head.value = said.moltbot?.cursor.seq ?? 0;
+  shipped.value = said.moltbot?.shippedSeq ?? 0;
+  try {
+    const from = cursor;
+    const reply = await request<{ head: Cursor; shippedSeq: number; resync: boolean }>(
+      "log.subscribe",
+      from ? { from } : {},
+    );
+    const fresh = from === null || reply.resync;
+    if (fresh) cursor = reply.head;
+    head.value = reply.head.seq;
+    shipped.value = reply.shippedSeq;
+    listener.ready(fresh);
+  } catch {
+    // Without the log there is nothing live, but what the methods answer can still be shown.
+    if (link.value.at === "online") listener.ready(true);
+  }
+}
+
+function heard(name: string, payload: unknown, listener: Listener): void {
+  if (name !== "log") return listener.event(name, payload);
+  const log = payload as LogEvent;
+  head.value = Math.max(head.value, log.head.seq);
+  shipped.value = Math.max(shipped.value, log.shippedSeq);
+  const last = log.records.at(-1);
+  if (last) cursor = { seq: last.seq, hash: last.hash ?? log.head.hash };
+  listener.records(log.records);
+}
+
+/** A one-time link pairs this browser before anything else happens. */
+async function redeemFromAddress(device: Device): Promise<void> {
+  const grant = new URLSearchParams(location.hash.slice(1)).get("grant");
+  if (!grant) return;
+  let outcome = await redeemGrant(grant, device);
+  for (let tries = 0; tries < 60 && outcome.kind === "starting"; tries++) {
+    const progress = { phase: "opening", done: 0, total: 0 };
+    link.value = { at: "waking", progress };
+    await new Promise((resolve) => setTimeout(resolve, retryDelay(outcome)));
+    outcome = await redeemGrant(grant, device);
+  }
+  if (outcome.kind === "granted") tokens.keepDevice(outcome.deviceToken);
+  else notice.value = noticeFor(outcome);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+function retryDelay(outcome: { kind: string; retryAfterMs?: number }): number {
+  return outcome.retryAfterMs ?? 1000;
+}
+
+function noticeFor(outcome: { kind: string; code?: string }): Key {
+  return outcome.code === "grant_unknown" ? "pair.grantUnknown" : "pair.grantFailed";
+}

@@ -1,0 +1,349 @@
+//! The shipper: copies the local log to the remote one, segment by segment.
+//!
+//! Invariant: one segment is under way at a time; its bytes are frozen when it is sealed and are
+//! put again, unchanged, until they are confirmed. A segment counts as shipped only after its
+//! create succeeded (or its own bytes were found) **and** the head of the next epoch was then found
+//! absent. Data keys are created before the segment that mentions them.
+//! Holds cursors and the sealed segment, never the records that wait: it asks for those.
+//!
+//! A synchronous step function without clock, randomness or I/O: [`Shipper::step`] takes what
+//! happened and returns what is to be done. `ship_task` drives it, the simulation too.
+
+mod messages;
+
+pub use messages::{Action, Input, Op, Outcome};
+
+use crate::error::{ErrorKind, StoreError};
+use crate::keys::keys_in;
+use crate::layout;
+use crate::pace::{Backoff, Budget};
+use crate::segment;
+use crate::settings::StoreSettings;
+use crate::ship_status::{Lag, ShipState, ShipStatus, weight};
+use bytes::Bytes;
+use moltbot_core::chain::Cursor;
+use moltbot_core::ids::{Epoch, InstanceId, KeyId, Seq};
+use moltbot_core::record::Record;
+use object_store::path::Path;
+
+/// A segment whose bytes will not change any more.
+#[derive(Debug)]
+struct Sealed {
+    path: Path,
+    bytes: Bytes,
+    keys: Vec<KeyId>,
+    to: Cursor,
+    weight: u64,
+}
+
+/// What the sealed segment needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Keys,
+    Create,
+    Compare,
+    CheckHead,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    Reading,
+    Sealed(Sealed, Need),
+    Ended,
+}
+
+/// Ships one epoch's records.
+#[derive(Debug)]
+pub struct Shipper {
+    epoch: Epoch,
+    writer: InstanceId,
+    settings: StoreSettings,
+    stage: Stage,
+    /// The request under way.
+    asked: Option<Op>,
+    next_op: Op,
+    /// No request before this time.
+    not_before: u64,
+    /// Somebody waits for this record.
+    wanted: Seq,
+    lag: Lag,
+    budget: Budget,
+    backoff: Backoff,
+    status: ShipStatus,
+}
+
+impl Shipper {
+    /// A shipper for the epoch that [`crate::claim::claim`] gave, which shipped up to `shipped`.
+    /// The seed only shapes the jitter of retries.
+    pub fn new(
+        epoch: Epoch,
+        writer: InstanceId,
+        shipped: Cursor,
+        settings: StoreSettings,
+        seed: u64,
+        now_ms: u64,
+    ) -> Shipper {
+        Shipper {
+            epoch,
+            writer,
+            stage: Stage::Idle,
+            asked: None,
+            next_op: 1,
+            not_before: 0,
+            wanted: Seq::ZERO,
+            lag: Lag::new(shipped),
+            budget: Budget::new(&settings, now_ms),
+            backoff: Backoff::new(&settings, seed),
+            status: ShipStatus {
+                epoch,
+                shipped,
+                head: shipped,
+                ..ShipStatus::default()
+            },
+            settings,
+        }
+    }
+
+    /// Takes in what happened and says what is to be done, in this order. `now_ms` never goes back.
+    pub fn step(&mut self, now_ms: u64, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if matches!(self.stage, Stage::Ended) {
+            return actions;
+        }
+        self.budget.refill(now_ms);
+        match input {
+            Input::Appended { head, bytes } => {
+                let shipped = self.status.shipped.seq;
+                self.lag.appended(head, bytes, shipped, now_ms);
+            }
+            Input::ShipNow => self.wanted = self.lag.head.seq,
+            Input::Tick => {}
+            Input::Done { op, outcome } => {
+                if self.asked == Some(op) {
+                    self.asked = None;
+                    self.done(now_ms, outcome, &mut actions);
+                }
+            }
+        }
+        self.proceed(now_ms, &mut actions);
+        actions
+    }
+
+    /// How far shipping is.
+    pub fn status(&self) -> ShipStatus {
+        let mut status = self.status.clone();
+        status.head = self.lag.head;
+        status.lag_events = status.head.seq.0.saturating_sub(status.shipped.seq.0);
+        status.lag_bytes = self.lag.bytes();
+        status.oldest_unshipped_ms = self.lag.oldest_ms();
+        status.put_tokens = self.budget.tokens();
+        status
+    }
+
+    /// The last record that is safe in the remote log.
+    pub fn shipped(&self) -> Cursor {
+        self.status.shipped
+    }
+
+    fn done(&mut self, now_ms: u64, outcome: Outcome, actions: &mut Vec<Action>) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        if let Outcome::Failed(error) = outcome {
+            return self.failed(now_ms, stage, error, actions);
+        }
+        self.backoff.reset();
+        self.status.failing_since_ms = None;
+        self.status.state = ShipState::Shipping;
+        match (stage, outcome) {
+            (Stage::Reading, Outcome::Records(records)) => match self.seal(&records) {
+                Ok(stage) => self.stage = stage,
+                Err(error) => self.end(error, actions),
+            },
+            (Stage::Sealed(sealed, Need::Keys), Outcome::Created) => {
+                self.stage = Stage::Sealed(sealed, Need::Create);
+            }
+            (Stage::Sealed(sealed, Need::Create), Outcome::Created) => {
+                self.stage = Stage::Sealed(sealed, Need::CheckHead);
+            }
+            (Stage::Sealed(sealed, Need::Create), Outcome::Exists) => {
+                self.stage = Stage::Sealed(sealed, Need::Compare);
+            }
+            (Stage::Sealed(sealed, Need::Compare), Outcome::Found(found)) => {
+                self.compare(sealed, &found, actions);
+            }
+            // Neither "exists" nor "absent" after a doubtful request proves anything: put the same
+            // bytes again.
+            (Stage::Sealed(sealed, Need::Compare), Outcome::Absent) => {
+                self.not_before = now_ms + self.backoff.next_ms();
+                self.stage = Stage::Sealed(sealed, Need::Create);
+            }
+            (Stage::Sealed(sealed, Need::CheckHead), Outcome::Absent) => {
+                self.confirmed(now_ms, &sealed, actions);
+            }
+            (Stage::Sealed(_, Need::CheckHead), Outcome::Found(_)) => {
+                self.fenced(self.epoch.next(), actions);
+            }
+            (stage, outcome) => self.end(
+                StoreError::Internal(format!("the shipper got {outcome:?} in {stage:?}")),
+                actions,
+            ),
+        }
+    }
+
+    /// The next thing to do, when nothing is under way.
+    fn proceed(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        if self.asked.is_some() {
+            return;
+        }
+        let due = match &self.stage {
+            Stage::Idle => self.due(now_ms),
+            Stage::Reading | Stage::Sealed(..) => Some(self.not_before),
+            Stage::Ended => None,
+        };
+        match due {
+            Some(at) if at <= now_ms => self.ask(actions),
+            Some(at) => actions.push(Action::WakeAt(at)),
+            None => {}
+        }
+    }
+
+    /// When the next segment is to be sealed; `None` when everything is shipped.
+    fn due(&self, now_ms: u64) -> Option<u64> {
+        let shipped = self.status.shipped.seq;
+        if self.lag.head.seq <= shipped {
+            return None;
+        }
+        if self.wanted > shipped || self.lag.bytes() >= self.settings.segment_bytes_max as u64 {
+            return Some(now_ms);
+        }
+        let since = self.lag.oldest_ms().unwrap_or(0);
+        let brisk = (since + self.settings.linger_ms).max(self.budget.token_at());
+        Some(brisk.min(since + self.settings.linger_idle_ms))
+    }
+
+    fn ask(&mut self, actions: &mut Vec<Action>) {
+        let op = self.next_op;
+        self.next_op += 1;
+        self.asked = Some(op);
+        if self.status.state == ShipState::Idle {
+            self.status.state = ShipState::Shipping;
+        }
+        if matches!(self.stage, Stage::Idle) {
+            self.stage = Stage::Reading;
+        }
+        let Stage::Sealed(sealed, need) = &self.stage else {
+            actions.push(Action::ReadRecords {
+                op,
+                from: self.status.shipped.seq.next(),
+                bytes_max: self.settings.segment_bytes_max,
+            });
+            return;
+        };
+        let path = sealed.path.clone();
+        actions.push(match need {
+            Need::Keys => {
+                let keys = sealed.keys.clone();
+                Action::CreateKeys { op, keys }
+            }
+            Need::Create => {
+                self.budget.spend();
+                let bytes = sealed.bytes.clone();
+                Action::Create { op, path, bytes }
+            }
+            Need::Compare => Action::Get { op, path },
+            Need::CheckHead => {
+                let epoch = self.epoch.next();
+                Action::CheckHead { op, epoch }
+            }
+        });
+    }
+
+    fn seal(&self, records: &[Record]) -> Result<Stage, StoreError> {
+        let shipped = self.status.shipped;
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            let missing = shipped.seq.next();
+            return Err(StoreError::Internal(format!(
+                "record #{missing} was appended but cannot be read"
+            )));
+        };
+        if first.seq != shipped.seq.next() || first.prev_hash != shipped.hash {
+            return Err(StoreError::Corrupt {
+                place: "the local log".to_owned(),
+                reason: format!("record #{} does not follow {shipped}", first.seq),
+            });
+        }
+        let keys = keys_in(records);
+        let need = if keys.is_empty() {
+            Need::Create
+        } else {
+            Need::Keys
+        };
+        let sealed = Sealed {
+            path: layout::segment(first.seq),
+            bytes: segment::encode(self.epoch, &self.writer, records)?,
+            keys,
+            to: last.cursor(),
+            weight: weight(records),
+        };
+        Ok(Stage::Sealed(sealed, need))
+    }
+
+    /// Something stands where the segment should go.
+    fn compare(&mut self, sealed: Sealed, found: &Bytes, actions: &mut Vec<Action>) {
+        if *found == sealed.bytes {
+            self.stage = Stage::Sealed(sealed, Need::CheckHead);
+            return;
+        }
+        match segment::decode_header(sealed.path.as_ref(), found) {
+            Ok(header) if header.epoch > self.epoch => self.fenced(header.epoch, actions),
+            Ok(header) => {
+                let error = StoreError::Corrupt {
+                    place: format!("`{}`", sealed.path),
+                    reason: format!(
+                        "`{}` wrote it in epoch {} where `{}` writes in epoch {}",
+                        header.writer, header.epoch, self.writer, self.epoch
+                    ),
+                };
+                self.end(error, actions);
+            }
+            Err(error) => self.end(error, actions),
+        }
+    }
+
+    fn confirmed(&mut self, now_ms: u64, sealed: &Sealed, actions: &mut Vec<Action>) {
+        self.stage = Stage::Idle;
+        self.lag.shipped(sealed.to, sealed.weight);
+        self.status.shipped = sealed.to;
+        self.status.state = ShipState::Idle;
+        self.status.last_success_ms = Some(now_ms);
+        self.status.segments += 1;
+        self.status.bytes += sealed.bytes.len() as u64;
+        actions.push(Action::Shipped(sealed.to));
+    }
+
+    fn failed(&mut self, now_ms: u64, stage: Stage, error: StoreError, actions: &mut Vec<Action>) {
+        if error.kind() != ErrorKind::Transient {
+            return self.end(error, actions);
+        }
+        self.stage = stage;
+        self.not_before = now_ms + self.backoff.next_ms();
+        self.status.state = ShipState::Retrying;
+        self.status.retries += 1;
+        self.status.last_error = Some(error.to_string());
+        self.status.last_error_ms = Some(now_ms);
+        self.status.failing_since_ms.get_or_insert(now_ms);
+    }
+
+    fn fenced(&mut self, by: Epoch, actions: &mut Vec<Action>) {
+        self.stage = Stage::Ended;
+        self.status.state = ShipState::Fenced;
+        actions.push(Action::Fenced(by));
+    }
+
+    fn end(&mut self, error: StoreError, actions: &mut Vec<Action>) {
+        self.stage = Stage::Ended;
+        self.status.state = ShipState::Failed;
+        self.status.last_error = Some(error.to_string());
+        actions.push(Action::Failed(error));
+    }
+}

@@ -1,0 +1,49 @@
+//! What a seed decides before anything happens.
+//!
+//! Invariant: every kind of trouble is absent in some scenarios, so that one does not hide another.
+
+use crate::testing::faulty_store::Faults;
+use crate::testing::rng::Rng;
+
+/// What a seed decides once.
+#[derive(Debug, Clone)]
+pub(super) struct Scenario {
+    pub(super) gateways: usize,
+    pub(super) is_one_owner: bool,
+    pub(super) takeover_per_mille: u64,
+    pub(super) crash_per_mille: u64,
+    pub(super) wipe_per_mille: u64,
+    pub(super) stall_per_mille: u64,
+    pub(super) outage_per_mille: u64,
+    pub(super) disk_failures_per_mille: u64,
+    pub(super) pace_ms: u64,
+    pub(super) segment_bytes_max: usize,
+    pub(super) faults: Faults,
+}
+
+impl Scenario {
+    pub(super) fn of(rng: &mut Rng) -> Scenario {
+        let rough = rng.below(4);
+        Scenario {
+            gateways: 1 + rng.index(3),
+            is_one_owner: rng.chance(400),
+            takeover_per_mille: 200 + rng.below(800),
+            crash_per_mille: 1 + rng.below(8),
+            wipe_per_mille: rng.below(400),
+            stall_per_mille: rng.below(8),
+            outage_per_mille: rng.below(4),
+            disk_failures_per_mille: rng.below(2) * rng.below(20),
+            pace_ms: 5 + rng.below(300),
+            segment_bytes_max: 150 + rng.index(1500),
+            faults: Faults {
+                before: rng.below(20) * rough,
+                after: rng.below(40) * rough,
+                late: rng.below(40) * rough,
+                throttled: rng.below(20) * rough,
+                stale_list: rng.below(200) * rough,
+                partial: rng.below(10) * rough,
+                yields_max: 1 + rng.below(6),
+            },
+        }
+    }
+}
