@@ -1,1 +1,206 @@
-//! Placeholder.
+//! What the benches share: a closed-loop group commit over any log, the raw log they are compared
+//! with, and percentiles.
+//!
+//! Machines are noisy, so nothing here is worth anything alone: every bench measures its physical
+//! limit in the same run, in turns with what it measures, and prints the ratio.
+
+use moltbot_core::chain::Cursor;
+use moltbot_core::codec;
+use moltbot_core::record::Record;
+use moltbot_store::log::EventLog;
+use moltbot_store::testing;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Payload of one record: a chat message of some 180 characters.
+pub const PAYLOAD_BYTES: usize = 200;
+/// Appends that wait at a time, and so the largest group.
+const QUEUE: usize = 1_024;
+
+/// Something that takes a group of records and makes it durable.
+pub trait Durable: Send {
+    /// Appends this many records with one sync.
+    fn append(&mut self, count: usize);
+}
+
+/// Our log.
+pub struct Ours {
+    log: Box<dyn EventLog>,
+}
+
+impl Ours {
+    /// Over any log.
+    pub fn new(log: impl EventLog + 'static) -> Ours {
+        Ours { log: Box::new(log) }
+    }
+}
+
+impl Durable for Ours {
+    fn append(&mut self, count: usize) {
+        let records = testing::records(self.log.head(), count, PAYLOAD_BYTES);
+        assert!(self.log.append(&records).is_ok(), "the disk failed");
+    }
+}
+
+/// The limit: the same frames in a plain file, one write and one `fdatasync` a group.
+pub struct Raw {
+    file: File,
+    head: Cursor,
+}
+
+impl Raw {
+    /// In this directory.
+    ///
+    /// # Panics
+    /// When the file cannot be made.
+    pub fn new(directory: &Path) -> Raw {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(directory.join("raw"));
+        let Ok(file) = file else {
+            unreachable!("the directory is writable")
+        };
+        Raw {
+            file,
+            head: Cursor::START,
+        }
+    }
+}
+
+impl Durable for Raw {
+    fn append(&mut self, count: usize) {
+        let records = testing::records(self.head, count, PAYLOAD_BYTES);
+        let frames = frames(&records);
+        let written = self
+            .file
+            .write_all(&frames)
+            .and_then(|()| self.file.sync_data());
+        assert!(written.is_ok(), "the disk failed");
+        self.head = records.last().map_or(self.head, Record::cursor);
+    }
+}
+
+/// The stored form of records.
+pub fn frames(records: &[Record]) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for record in records {
+        assert!(
+            codec::encode_frame(record, &mut frames).is_ok(),
+            "a record can be encoded"
+        );
+    }
+    frames
+}
+
+/// What a closed loop of appenders reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Throughput {
+    /// Records a second.
+    pub per_second: f64,
+    /// Median time of one append.
+    pub p50: Duration,
+    /// The time that 99 of 100 appends stay below.
+    pub p99: Duration,
+}
+
+/// `writers` appenders, each waiting for its record before the next; one thread appends whatever
+/// waits as one group.
+pub fn closed_loop(mut log: impl Durable, writers: usize, lasting: Duration) -> Throughput {
+    let (sender, queue) = mpsc::sync_channel::<mpsc::SyncSender<()>>(QUEUE);
+    let started = Instant::now();
+    let mut times = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while let Ok(first) = queue.recv() {
+                let mut group = vec![first];
+                group.extend(queue.try_iter().take(QUEUE));
+                log.append(group.len());
+                for waiter in group {
+                    // An appender whose time is up does not wait any more.
+                    let _ = waiter.send(());
+                }
+            }
+        });
+        let appenders: Vec<_> = (0..writers)
+            .map(|_| {
+                let sender = sender.clone();
+                scope.spawn(move || appender(&sender, started, lasting))
+            })
+            .collect();
+        drop(sender);
+        appenders
+            .into_iter()
+            .filter_map(|a| a.join().ok())
+            .flatten()
+            .collect::<Vec<_>>()
+    });
+    let per_second = times.len() as f64 / started.elapsed().as_secs_f64();
+    Throughput {
+        per_second,
+        p50: percentile(&mut times, 50),
+        p99: percentile(&mut times, 99),
+    }
+}
+
+fn appender(
+    queue: &mpsc::SyncSender<mpsc::SyncSender<()>>,
+    started: Instant,
+    lasting: Duration,
+) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while started.elapsed() < lasting {
+        let begun = Instant::now();
+        let (done, wait) = mpsc::sync_channel(1);
+        if queue.send(done).is_err() || wait.recv().is_err() {
+            break;
+        }
+        times.push(begun.elapsed());
+    }
+    times
+}
+
+/// The value that this many of a hundred stay below.
+pub fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+    times.get(at).copied().unwrap_or_default()
+}
+
+/// The middle of some ratios: one slow round does not move it.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// A directory on the disk that is measured: `target`, not a `tmpfs`.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn directory(name: &str) -> std::path::PathBuf {
+    let target = std::env::current_exe().ok().and_then(|exe| {
+        exe.ancestors()
+            .find(|folder| folder.ends_with("target"))
+            .map(Path::to_owned)
+    });
+    let folder = target
+        .unwrap_or_else(std::env::temp_dir)
+        .join("bench")
+        .join(name);
+    // It may be left from a run that was stopped.
+    let _ = std::fs::remove_dir_all(&folder);
+    assert!(
+        std::fs::create_dir_all(&folder).is_ok(),
+        "{} can be made",
+        folder.display()
+    );
+    folder
+}
+
+/// Prints a line of a result.
+#[expect(clippy::print_stdout, reason = "a bench prints its result")]
+pub fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}

@@ -37,6 +37,8 @@ pub struct Booted {
     pub running: Arc<Running>,
     /// The writer's thread.
     pub writer: std::thread::JoinHandle<()>,
+    /// What is needed to keep the tail should another gateway take the log over.
+    pub ship: ShipSetup,
 }
 
 /// Starts everything behind the listener.
@@ -54,7 +56,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
             "the remote log did not take this tail; it is kept under orphan/"
         );
     }
-    keyring.load_remote(&replica, &store_settings).await?;
+    load_keys(gateway, &replica, &keyring, &store_settings).await?;
     let reader = Reader {
         log: log.reader(),
         keyring: Arc::clone(&keyring),
@@ -62,7 +64,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let model_read = snapshots::load_model(&replica, &*reader.log, &gateway.phase).await?;
     check_keys(&model_read, &keyring)?;
     let view = Arc::new(View::new(model_read));
-    let (ship, ship_end) = ship_task::spawn(ShipSetup {
+    let setup = ShipSetup {
         replica: replica.clone(),
         local: log.reader(),
         keyring: Arc::clone(&keyring),
@@ -71,7 +73,8 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         shipped: claimed.head,
         settings: store_settings,
         seed: u64::from_le_bytes(stamp::random()),
-    });
+    };
+    let (ship, ship_end) = ship_task::spawn(setup.clone());
     let shipping = ship.clone();
     let (writer, commands) =
         Writer::new(Box::new(log), keyring, Arc::clone(&view), move |records| {
@@ -96,7 +99,11 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         restored = claimed.restored,
         "log claimed"
     );
-    Ok(Booted { running, writer })
+    Ok(Booted {
+        running,
+        writer,
+        ship: setup,
+    })
 }
 
 async fn open_log(
@@ -132,7 +139,7 @@ async fn claim_log(
     keyring: &Keyring,
     store_settings: &StoreSettings,
 ) -> Result<Claimed, Failure> {
-    let (mut wait_ms, longest_ms) = CLAIM_RETRY_MS;
+    let (mut wait_ms, _) = CLAIM_RETRY_MS;
     let nonce = stamp::id();
     gateway
         .phase
@@ -160,21 +167,46 @@ async fn claim_log(
         .await
         {
             Ok(claimed) => return Ok(claimed),
-            Err(error) if error.kind() == ErrorKind::Transient => {
-                warn!(%error, wait_ms, "the remote log cannot be claimed yet");
-                let message = Some(format!("{error}; trying again"));
-                gateway.phase.send_replace(Phase::Claiming { message });
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => wait_ms = again_after(gateway, error, wait_ms).await?,
         }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
-            _ = gateway.stopped() => {
-                return Err(Failure::new(Exit::Clean, "stopped before the log was claimed"));
-            }
-        }
-        wait_ms = (wait_ms * 2).min(longest_ms);
     }
+}
+
+/// Fetches the data keys that are not here, trying again for as long as the remote cannot be
+/// reached.
+async fn load_keys(
+    gateway: &Gateway,
+    replica: &Replica,
+    keyring: &Keyring,
+    store_settings: &StoreSettings,
+) -> Result<(), Failure> {
+    let (mut wait_ms, _) = CLAIM_RETRY_MS;
+    loop {
+        match keyring.load_remote(replica, store_settings).await {
+            Ok(_) => return Ok(()),
+            Err(error) => wait_ms = again_after(gateway, error, wait_ms).await?,
+        }
+    }
+}
+
+/// Waits before the remote log is asked again and gives the wait after that; fails when asking
+/// again cannot help.
+async fn again_after(gateway: &Gateway, error: StoreError, wait_ms: u64) -> Result<u64, Failure> {
+    if error.kind() != ErrorKind::Transient {
+        return Err(error.into());
+    }
+    warn!(%error, wait_ms, "the remote log cannot be claimed yet");
+    let message = Some(format!("{error}; trying again"));
+    gateway.phase.send_replace(Phase::Claiming { message });
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+        _ = gateway.stopped() => {
+            let text = "stopped before the log was claimed";
+            return Err(Failure::new(Exit::Clean, text));
+        }
+    }
+    let (_, longest_ms) = CLAIM_RETRY_MS;
+    Ok((wait_ms * 2).min(longest_ms))
 }
 
 /// A data key that no tombstone explains means that content was lost: refuse to serve.

@@ -18,6 +18,8 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 pub const HEADER_READ_TIMEOUT_MS: u64 = 10_000;
 /// Body of an HTTP request.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Time for a client to send it.
+pub const BODY_READ_TIMEOUT_MS: u64 = 10_000;
 /// How long `GET /pairing/<id>` may be held.
 pub const PAIRING_WAIT_S_MAX: u64 = 30;
 
@@ -27,6 +29,8 @@ pub const FRAME_BYTES_MAX_UNAUTHENTICATED: usize = 64 * 1024;
 pub const FRAME_BYTES_MAX: usize = 512 * 1024;
 /// Bytes that wait for a slow client (`policy.maxBufferedBytes`); beyond it the socket is closed.
 pub const SEND_BUFFER_BYTES_MAX: usize = 1_536 * 1024;
+/// Of these, bytes of answers and pages of the log; beyond it whoever has more to say waits.
+pub const ANSWER_BUFFER_BYTES_MAX: usize = FRAME_BYTES_MAX;
 /// Frames that wait for a slow client.
 pub const SEND_QUEUE_FRAMES: usize = 1_024;
 /// Read buffer of a WebSocket; the library's default of 128 KiB would be most of its memory.
@@ -88,5 +92,7 @@ pub const SHUTDOWN_RUNS_MS: u64 = 1_000;
 pub const SHUTDOWN_SOCKETS_MS: u64 = 1_000;
 /// Time for the tail to be shipped at shutdown.
 pub const SHUTDOWN_SHIP_MS: u64 = 30_000;
+/// Time for the end of the tail to be kept after another gateway took the log over.
+pub const SHUTDOWN_ORPHAN_MS: u64 = 5_000;
 /// What clients are told about how long a restart takes.
 pub const RESTART_EXPECTED_MS: u64 = 2_000;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 /// A record as subscribers see it.
 pub fn record(running: &Running, record: &Record, scopes: &Scopes) -> Value {
-    let mut data = Value::Null;
+    let mut data = json!({});
     if let Ok(mut event) = record.event()
         && scopes.grants(scope_of(&event))
     {
@@ -55,7 +55,7 @@ fn scope_of(event: &Event) -> Scope {
 /// The event's fields under the names of the API.
 fn data(running: &Running, record: &Record, event: &Event) -> Value {
     let Value::Object(fields) = event.to_json() else {
-        return Value::Null;
+        return json!({});
     };
     let mut data = Map::new();
     for (name, value) in fields {

@@ -8,7 +8,10 @@ use crate::exit::{Exit, Failure};
 use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
 use crate::http::server;
-use crate::limits::{RESTART_EXPECTED_MS, SHUTDOWN_RUNS_MS, SHUTDOWN_SHIP_MS, SHUTDOWN_SOCKETS_MS};
+use crate::limits::{
+    RESTART_EXPECTED_MS, SHUTDOWN_ORPHAN_MS, SHUTDOWN_RUNS_MS, SHUTDOWN_SHIP_MS,
+    SHUTDOWN_SOCKETS_MS,
+};
 use crate::outbox;
 use crate::settings::Settings;
 use crate::stamp;
@@ -16,6 +19,7 @@ use crate::storage;
 use crate::ws::hub::Close;
 use crate::ws::notify;
 use moltbot_core::actor::Scope;
+use moltbot_store::ship_task::{self, ShipSetup};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -151,11 +155,16 @@ async fn shut_down(gateway: &Gateway, booted: Booted, stop: &Stop) {
     }
     gateway.hub.close_all(&Close::new(1012, "service restart"));
     running.commands.stop().await;
-    if is_sound {
+    let is_fenced = matches!(stop, Stop::Failed(failure) if failure.exit == Exit::Fenced);
+    if is_sound || is_fenced {
         // The writer's thread ends after its last batch.
         let joined = tokio::task::spawn_blocking(move || booted.writer.join());
         let _ = tokio::time::timeout(Duration::from_millis(SHUTDOWN_SHIP_MS), joined).await;
+    }
+    if is_sound {
         ship_tail(&running).await;
+    } else if is_fenced {
+        keep_tail(&booted.ship, &running).await;
     }
     let sockets_gone = async {
         while !gateway.hub.connections().is_empty() {
@@ -165,6 +174,17 @@ async fn shut_down(gateway: &Gateway, booted: Booted, stop: &Stop) {
     let patience = Duration::from_millis(SHUTDOWN_SOCKETS_MS);
     // A client that does not take its close frame is cut off.
     let _ = tokio::time::timeout(patience, sockets_gone).await;
+}
+
+/// Shipping kept the tail when it was fenced; the writer may have recorded more until it learned
+/// of it.
+async fn keep_tail(ship: &ShipSetup, running: &Running) {
+    let shipped = *running.ship.shipped().borrow();
+    let patience = Duration::from_millis(SHUTDOWN_ORPHAN_MS);
+    let kept = tokio::time::timeout(patience, ship_task::keep_tail(ship, shipped)).await;
+    if !matches!(kept, Ok(Ok(_))) {
+        warn!("the end of the unshipped tail is only on this disk");
+    }
 }
 
 async fn ship_tail(running: &Running) {

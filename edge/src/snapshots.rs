@@ -20,7 +20,7 @@ use moltbot_store::log::LogReader;
 use moltbot_store::replica::Replica;
 use moltbot_store::snapshot::{self, Section, Snapshot};
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{info, warn};
 
 const STATE: &str = "state";
 const TRANSCRIPTS: &str = "transcripts";
@@ -86,7 +86,10 @@ pub async fn load_model(
             .take(3)
         {
             match from_snapshot(replica, log, seq, phase).await {
-                Ok(Some(model)) => return Ok(model),
+                Ok(Some(model)) => {
+                    info!(seq = seq.0, "the state begins from a snapshot");
+                    return Ok(model);
+                }
                 Ok(None) => warn!(
                     seq = seq.0,
                     "a snapshot does not count; trying an older one"

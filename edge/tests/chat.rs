@@ -13,7 +13,8 @@ async fn a_paired_device_chats_with_the_demo_model_and_finds_it_in_the_history()
     let mut device = Device::new(1);
     device.redeem(&gateway).await;
     let mut client = device.connect(&gateway, &ALL).await.unwrap();
-    let params = json!({ "sessionKey": "main", "message": "echo hello world", "idempotencyKey": "r1" });
+    let params =
+        json!({ "sessionKey": "main", "message": "echo hello world", "idempotencyKey": "r1" });
     let started = client.request("chat.send", params.clone()).await.unwrap();
     assert_eq!(started["status"], "started");
     let end = client.chat_end("r1").await;

@@ -117,6 +117,8 @@ async fn claim_epoch(
         let created = head::create(replica, epoch, &head).await?;
         // The same bytes: an earlier request of this very claim landed although it seemed to fail.
         if created == Created::New || head::read(replica, epoch).await?.as_ref() == Some(&head) {
+            // Whoever reads on must not take our own claim for somebody else's.
+            survey.head = Some((epoch, head));
             return Ok(epoch);
         }
         survey.head = head::newest(replica).await?;

@@ -297,7 +297,12 @@ fn reason(error: &object_store::Error) -> String {
         .split_whitespace()
         .filter(|word| !word.contains("://"))
         .collect();
-    plain.join(" ").chars().take(CHARS_MAX).collect()
+    let plain = plain.join(" ");
+    plain
+        .trim_end_matches(':')
+        .chars()
+        .take(CHARS_MAX)
+        .collect()
 }
 
 /// The error's own words and those of its causes that it does not repeat.

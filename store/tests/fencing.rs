@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+use bytes::Bytes;
 use moltbot_core::chain::Cursor;
 use moltbot_core::event::Event;
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
@@ -333,6 +334,20 @@ async fn a_claim_that_sees_a_newer_writer_gives_up_without_writing() {
         2,
         "the older writer must not follow the newer one"
     );
+}
+
+#[tokio::test]
+async fn a_claim_whose_segment_landed_after_the_next_claim_is_fenced() {
+    let store = FaultyStore::new(Arc::new(InMemory::new()), 1);
+    let replica = Replica::over(Arc::new(store.clone()), ReplicaKind::Memory);
+    let newer = br#"{"owner":"b","at":0,"from_seq":1,"nonce":""}"#;
+    let newer = Bytes::from_static(newer);
+    store.overtake(layout::SEGMENTS, layout::head(Epoch(2)), newer);
+    let mut log = MemoryLog::new();
+    let error = claim_as(&replica, &mut log, &request("a", false))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { by: Epoch(2) }));
 }
 
 #[tokio::test]

@@ -7,16 +7,27 @@
 use crate::limits::{AUTH_ADDRESSES_MAX, AUTH_FAILURES_MAX, AUTH_WINDOW_MS, REFUSALS_INTERVAL_MS};
 use moltbot_core::time::Timestamp;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is counted of an address.
 #[derive(Debug, Clone, Copy)]
 struct Count {
     failures: u32,
     since: Timestamp,
-    last_report: Option<Timestamp>,
-    unreported: u64,
+}
+
+/// What is to be recorded of an address prefix.
+#[derive(Debug, Clone, Copy)]
+struct Unreported {
+    failures: u64,
+    last_report: Timestamp,
+}
+
+#[derive(Default)]
+struct Counts {
+    addresses: BTreeMap<IpAddr, Count>,
+    prefixes: BTreeMap<String, Unreported>,
 }
 
 /// A refusal to be recorded: address prefix and how many since the last one.
@@ -31,14 +42,14 @@ pub struct Report {
 /// Counts wrong credentials.
 #[derive(Default)]
 pub struct Limiter {
-    counts: Mutex<BTreeMap<IpAddr, Count>>,
+    counts: Mutex<Counts>,
 }
 
 impl Limiter {
     /// Milliseconds until this address may try again; `None` when it may now.
     pub fn wait_ms(&self, address: IpAddr, now: Timestamp) -> Option<i64> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.get(&canonical(address))?;
+        let counts = self.lock();
+        let count = counts.addresses.get(&canonical(address))?;
         let age = now.since_ms(count.since);
         (count.failures >= AUTH_FAILURES_MAX && age < AUTH_WINDOW_MS)
             .then_some(AUTH_WINDOW_MS - age)
@@ -46,43 +57,68 @@ impl Limiter {
 
     /// Counts a failure; returns a report when one is due.
     pub fn failed(&self, address: IpAddr, now: Timestamp) -> Option<Report> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.lock();
         let address = canonical(address);
-        if counts.len() >= AUTH_ADDRESSES_MAX && !counts.contains_key(&address) {
-            counts.retain(|_, count| now.since_ms(count.since) < AUTH_WINDOW_MS);
-            if counts.len() >= AUTH_ADDRESSES_MAX {
-                counts.pop_first();
-            }
-        }
-        let fresh = Count {
-            failures: 0,
-            since: now,
-            last_report: None,
-            unreported: 0,
-        };
-        let count = counts.entry(address).or_insert(fresh);
-        if now.since_ms(count.since) >= AUTH_WINDOW_MS {
-            count.failures = 0;
-            count.since = now;
-        }
-        count.failures = count.failures.saturating_add(1);
-        count.unreported += 1;
-        let due = count
-            .last_report
-            .is_none_or(|at| now.since_ms(at) >= REFUSALS_INTERVAL_MS);
-        due.then(|| {
-            count.last_report = Some(now);
-            Report {
-                prefix: prefix(address),
-                count: std::mem::take(&mut count.unreported),
-            }
-        })
+        count(&mut counts.addresses, address, now);
+        report(&mut counts.prefixes, prefix(address), now)
     }
 
     /// Forgets the failures of an address that proved itself.
     pub fn succeeded(&self, address: IpAddr) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.remove(&canonical(address));
+        self.lock().addresses.remove(&canonical(address));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn count(addresses: &mut BTreeMap<IpAddr, Count>, address: IpAddr, now: Timestamp) {
+    if !addresses.contains_key(&address) {
+        make_room(addresses, |count| {
+            now.since_ms(count.since) < AUTH_WINDOW_MS
+        });
+    }
+    let fresh = Count {
+        failures: 0,
+        since: now,
+    };
+    let count = addresses.entry(address).or_insert(fresh);
+    if now.since_ms(count.since) >= AUTH_WINDOW_MS {
+        *count = fresh;
+    }
+    count.failures = count.failures.saturating_add(1);
+}
+
+fn report(
+    prefixes: &mut BTreeMap<String, Unreported>,
+    prefix: String,
+    now: Timestamp,
+) -> Option<Report> {
+    let is_recent = |known: &Unreported| now.since_ms(known.last_report) < REFUSALS_INTERVAL_MS;
+    if let Some(known) = prefixes.get_mut(&prefix).filter(|known| is_recent(known)) {
+        known.failures += 1;
+        return None;
+    }
+    make_room(prefixes, is_recent);
+    let fresh = Unreported {
+        failures: 0,
+        last_report: now,
+    };
+    let before = prefixes.insert(prefix.clone(), fresh);
+    Some(Report {
+        prefix,
+        count: before.map_or(0, |before| before.failures) + 1,
+    })
+}
+
+/// Forgets what does not count any more when there is too much of it, and one that does if need be.
+fn make_room<K: Ord, V>(map: &mut BTreeMap<K, V>, counts: impl Fn(&V) -> bool) {
+    if map.len() >= AUTH_ADDRESSES_MAX {
+        map.retain(|_, value| counts(value));
+    }
+    if map.len() >= AUTH_ADDRESSES_MAX {
+        map.pop_first();
     }
 }
 
@@ -100,7 +136,11 @@ fn prefix(address: IpAddr) -> String {
             let [a, b, c, _] = v4.octets();
             format!("{a}.{b}.{c}.0/24")
         }
-        IpAddr::V6(v6) => format!("{v6}/64"),
+        // Whoever has one /64 usually has a /48 of them.
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+        }
     }
 }
 
@@ -142,6 +182,13 @@ mod tests {
             }
         );
         assert_eq!(limiter.failed(address, Timestamp(1)), None);
-        assert_eq!(limiter.failed(address, Timestamp(60_000)).unwrap().count, 2);
+        limiter.succeeded(address);
+        let neighbour = "203.0.113.77".parse().unwrap();
+        assert_eq!(limiter.failed(neighbour, Timestamp(2)), None);
+        assert_eq!(limiter.failed(address, Timestamp(60_000)).unwrap().count, 3);
+        assert_eq!(
+            prefix("2001:db8:1:2::5".parse().unwrap()),
+            "2001:db8:1::/48"
+        );
     }
 }

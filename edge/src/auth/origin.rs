@@ -39,6 +39,13 @@ pub struct Place {
     pub public_url: Option<Url>,
 }
 
+impl Place {
+    fn trusts(&self, address: IpAddr) -> bool {
+        let mut proxies = self.trusted_proxies.iter();
+        proxies.any(|proxy| proxy.to_canonical() == address)
+    }
+}
+
 const FORWARDING_HEADERS: [&str; 5] = [
     "x-forwarded-for",
     "x-real-ip",
@@ -54,12 +61,8 @@ impl Origin {
         let forwarded = FORWARDING_HEADERS
             .iter()
             .any(|name| headers.contains_key(*name));
-        let trusted = place
-            .trusted_proxies
-            .iter()
-            .any(|proxy| proxy.to_canonical() == peer);
-        let address = if forwarded && trusted {
-            client(headers).unwrap_or(peer)
+        let address = if forwarded && place.trusts(peer) {
+            client(headers, place).unwrap_or(peer)
         } else {
             peer
         };
@@ -72,13 +75,18 @@ impl Origin {
     }
 }
 
-fn client(headers: &HeaderMap) -> Option<IpAddr> {
-    let first = header(headers, "x-forwarded-for")?.split(',').next()?;
-    first
-        .trim()
-        .parse::<IpAddr>()
-        .ok()
-        .map(|address| address.to_canonical())
+/// The last address that is none of our proxies'. Each proxy adds the address it sees at the end;
+/// what stands before that was written by whoever sent the request.
+fn client(headers: &HeaderMap, place: &Place) -> Option<IpAddr> {
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    for hop in hops {
+        let address = hop.trim().parse::<IpAddr>().ok()?.to_canonical();
+        if !place.trusts(address) {
+            return Some(address);
+        }
+    }
+    None
 }
 
 fn browser(headers: &HeaderMap, host: &str, place: &Place) -> Browser {
@@ -160,7 +168,8 @@ mod tests {
 
     #[test]
     fn forwarded_addresses_count_only_from_trusted_proxies() {
-        let forwarded = [("host", "a"), ("x-forwarded-for", "203.0.113.9, 10.0.0.1")];
+        let by_himself = "198.51.100.1, 203.0.113.9, 10.0.0.1";
+        let forwarded = [("host", "a"), ("x-forwarded-for", by_himself)];
         assert_eq!(
             check("10.0.0.1", &forwarded).address.to_string(),
             "203.0.113.9"

@@ -18,7 +18,7 @@ pub mod reply;
 pub mod server;
 
 use crate::gateway::Gateway;
-use crate::limits::BODY_BYTES_MAX;
+use crate::limits::{BODY_BYTES_MAX, BODY_READ_TIMEOUT_MS};
 use crate::ws::upgrade;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use context::Context;
@@ -28,6 +28,7 @@ use reply::Response;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use warp::filters::BoxedFilter;
 use warp::http::{Method, StatusCode};
 use warp::path::FullPath;
@@ -78,21 +79,20 @@ async fn answer(
         (_, ["api", "admin", rest @ ..]) => {
             admin::answer(&gateway, &context, verb.as_str(), rest).await
         }
-        ("GET", _) => page(&gateway, &context, path),
+        ("GET", _) => context
+            .exchange_token(&gateway, path)
+            .unwrap_or_else(|| page(&context, path)),
         _ => reply::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", None),
     }
 }
 
 #[cfg(feature = "ui")]
-fn page(gateway: &Gateway, context: &Context, path: &str) -> Response {
-    if let Some(response) = context.exchange_token(gateway, path) {
-        return response;
-    }
+fn page(context: &Context, path: &str) -> Response {
     assets::serve(path, context)
 }
 
 #[cfg(not(feature = "ui"))]
-fn page(_gateway: &Gateway, _context: &Context, _path: &str) -> Response {
+fn page(_context: &Context, _path: &str) -> Response {
     reply::error(
         StatusCode::NOT_FOUND,
         "Not Found",
@@ -106,8 +106,22 @@ struct BodyTooLarge;
 
 impl warp::reject::Reject for BodyTooLarge {}
 
-/// Reads a body of bounded size, with or without a length given before.
+/// A request body that does not come.
+#[derive(Debug)]
+struct BodyTooSlow;
+
+impl warp::reject::Reject for BodyTooSlow {}
+
+/// Reads a body of bounded size in bounded time, with or without a length given before.
 async fn body(
+    stream: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Bytes, Rejection> {
+    let limit = Duration::from_millis(BODY_READ_TIMEOUT_MS);
+    let read = tokio::time::timeout(limit, read_body(stream)).await;
+    read.unwrap_or_else(|_| Err(warp::reject::custom(BodyTooSlow)))
+}
+
+async fn read_body(
     stream: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Bytes, Rejection> {
     let mut stream = pin!(stream);
@@ -123,6 +137,14 @@ async fn body(
 }
 
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
+    if let Some(BodyTooSlow) = rejection.find() {
+        let status = StatusCode::REQUEST_TIMEOUT;
+        return Ok(reply::error(
+            status,
+            "the request body did not come in time",
+            None,
+        ));
+    }
     Ok(match rejection.find::<BodyTooLarge>() {
         Some(BodyTooLarge) => {
             let hint = format!("a request body has at most {BODY_BYTES_MAX} bytes");

@@ -20,7 +20,6 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, timeout};
@@ -187,23 +186,24 @@ async fn write(mut sink: Sink, mut inbox: Inbox) {
     };
     let (mut tick, mut ping) = (every(TICK_INTERVAL_MS), every(PING_INTERVAL_MS));
     let close = loop {
-        let message = tokio::select! {
+        // What the message takes up in the queue is free again when it was sent.
+        let (message, _room) = tokio::select! {
             biased;
             closed = inbox.close.wait_for(Option::is_some) => {
                 break closed.ok().and_then(|close| close.clone());
             }
             frame = inbox.queue.recv() => match frame {
-                Some(frame) => {
-                    inbox.waiting_bytes.fetch_sub(frame.bytes(), Ordering::Relaxed);
-                    text_of(frame, &mut seq)
+                Some(queued) => {
+                    let (frame, room) = queued.take();
+                    (text_of(frame, &mut seq), Some(room))
                 }
                 None => break None,
             },
             _ = tick.tick() => {
                 let payload = json!({ "ts": stamp::now().0 }).to_string().into();
-                text_of(Outgoing::Event { name: "tick", payload }, &mut seq)
+                (text_of(Outgoing::Event { name: "tick", payload }, &mut seq), None)
             }
-            _ = ping.tick() => Message::Ping(Bytes::new()),
+            _ = ping.tick() => (Message::Ping(Bytes::new()), None),
         };
         let mut closed = inbox.close.clone();
         tokio::select! {
@@ -220,7 +220,8 @@ async fn write(mut sink: Sink, mut inbox: Inbox) {
 /// Sends what was queued before the close, as far as the client takes it in time.
 async fn drain(sink: &mut Sink, inbox: &mut Inbox, seq: &mut u64) {
     let rest = async {
-        while let Ok(frame) = inbox.queue.try_recv() {
+        while let Ok(queued) = inbox.queue.try_recv() {
+            let (frame, _room) = queued.take();
             if sink.send(text_of(frame, seq)).await.is_err() {
                 return;
             }

@@ -1,16 +1,18 @@
 //! All authenticated sockets.
 //!
-//! Invariant: what waits for a slow client is bounded in frames and bytes. Beyond the bound, events
-//! that later ones make obsolete are skipped; any other closes the socket with 1008.
+//! Invariant: what waits for a slow client is bounded in frames and bytes. Beyond the bound, answers
+//! and pages of the log wait at their source; events that later ones make obsolete are skipped; any
+//! other closes the socket with 1008. Answers never take the room of events, so a client that
+//! catches up is not taken for a slow one.
 
-use crate::limits::{SEND_BUFFER_BYTES_MAX, SEND_QUEUE_FRAMES};
+use crate::limits::{ANSWER_BUFFER_BYTES_MAX, SEND_BUFFER_BYTES_MAX, SEND_QUEUE_FRAMES};
 use moltbot_core::actor::{Scope, Scopes};
 use moltbot_core::ids::DeviceId;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 /// A frame that waits to be sent.
 #[derive(Debug, Clone)]
@@ -36,6 +38,20 @@ impl Outgoing {
     }
 }
 
+/// A frame in the queue. It keeps its room until it is dropped, which is after it was sent.
+pub struct Queued {
+    /// The frame.
+    pub frame: Outgoing,
+    room: OwnedSemaphorePermit,
+}
+
+impl Queued {
+    /// The frame and its room, to be held until the frame was sent.
+    pub fn take(self) -> (Outgoing, OwnedSemaphorePermit) {
+        (self.frame, self.room)
+    }
+}
+
 /// Why a socket is to be closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
@@ -58,8 +74,9 @@ impl Close {
 /// The sending side of one socket. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbound {
-    queue: mpsc::Sender<Outgoing>,
-    waiting_bytes: Arc<AtomicUsize>,
+    queue: mpsc::Sender<Queued>,
+    room_for_answers: Arc<Semaphore>,
+    room_for_events: Arc<Semaphore>,
     close: watch::Sender<Option<Close>>,
     /// Number of the newest log subscription of the connection.
     pub subscription: Arc<AtomicU64>,
@@ -68,9 +85,7 @@ pub struct Outbound {
 /// The receiving end of an [`Outbound`], for the task that writes the socket.
 pub struct Inbox {
     /// Frames to send.
-    pub queue: mpsc::Receiver<Outgoing>,
-    /// Counts down as frames are sent.
-    pub waiting_bytes: Arc<AtomicUsize>,
+    pub queue: mpsc::Receiver<Queued>,
     /// Set when the socket is to be closed.
     pub close: watch::Receiver<Option<Close>>,
 }
@@ -79,11 +94,12 @@ impl Outbound {
     /// A new pair.
     pub fn pair() -> (Outbound, Inbox) {
         let (sender, queue) = mpsc::channel(SEND_QUEUE_FRAMES);
-        let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let (close, closed) = watch::channel(None);
+        let room_for_events = SEND_BUFFER_BYTES_MAX - ANSWER_BUFFER_BYTES_MAX;
         let outbound = Outbound {
             queue: sender,
-            waiting_bytes: Arc::clone(&waiting_bytes),
+            room_for_answers: Arc::new(Semaphore::new(ANSWER_BUFFER_BYTES_MAX)),
+            room_for_events: Arc::new(Semaphore::new(room_for_events)),
             close,
             subscription: Arc::default(),
         };
@@ -91,28 +107,30 @@ impl Outbound {
             outbound,
             Inbox {
                 queue,
-                waiting_bytes,
                 close: closed,
             },
         )
     }
 
-    /// Queues a frame; waits for room in the queue. False when the socket is gone.
+    /// Queues an answer or a page of the log; waits for room. False when the socket is gone.
     pub async fn send(&self, frame: Outgoing) -> bool {
-        self.waiting_bytes
-            .fetch_add(frame.bytes(), Ordering::Relaxed);
-        self.queue.send(frame).await.is_ok()
+        // One that is larger than all the room goes alone.
+        let bytes = permits(frame.bytes().min(ANSWER_BUFFER_BYTES_MAX));
+        let room = Arc::clone(&self.room_for_answers).acquire_many_owned(bytes);
+        let Ok(room) = room.await else {
+            return false;
+        };
+        self.queue.send(Queued { frame, room }).await.is_ok()
     }
 
     /// Queues an event without waiting. A slow client misses it when it is `droppable`, else loses
     /// its socket.
     pub fn offer(&self, name: &'static str, payload: Arc<str>, droppable: bool) {
         let frame = Outgoing::Event { name, payload };
-        let bytes = frame.bytes();
-        let room = self.waiting_bytes.load(Ordering::Relaxed) + bytes <= SEND_BUFFER_BYTES_MAX;
-        if room && self.queue.try_send(frame).is_ok() {
-            self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        } else if !droppable {
+        let bytes = permits(frame.bytes());
+        let room = Arc::clone(&self.room_for_events).try_acquire_many_owned(bytes);
+        let queued = room.is_ok_and(|room| self.queue.try_send(Queued { frame, room }).is_ok());
+        if !queued && !droppable {
             self.close(Close::new(1008, "slow consumer"));
         }
     }
@@ -137,6 +155,10 @@ impl Outbound {
     pub async fn gone(&self) {
         self.queue.closed().await;
     }
+}
+
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// What is known of a connection.

@@ -7,12 +7,12 @@ use futures_util::{SinkExt, StreamExt};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Request};
 
 /// A device with its key.
 pub struct Device {
@@ -27,7 +27,11 @@ impl Device {
     /// The device with this number; the same number gives the same key.
     pub fn new(number: u8) -> Device {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[number; 32]).unwrap();
-        Device { pair, name: format!("Device {number}"), token: None }
+        Device {
+            pair,
+            name: format!("Device {number}"),
+            token: None,
+        }
     }
 
     /// Its id.
@@ -48,7 +52,10 @@ impl Device {
 
     /// The parameters of `connect` for these scopes, signed in the second version.
     pub fn connect_params(&self, challenge: &Value, scopes: &[&str], token: Option<&str>) -> Value {
-        let (nonce, at) = (challenge["nonce"].as_str().unwrap(), challenge["ts"].as_i64().unwrap());
+        let (nonce, at) = (
+            challenge["nonce"].as_str().unwrap(),
+            challenge["ts"].as_i64().unwrap(),
+        );
         let auth = token.unwrap_or_default();
         let text = format!(
             "v2|{}|moltbot-control-ui|webchat|operator|{}|{at}|{auth}|{nonce}",
@@ -74,7 +81,9 @@ impl Device {
     /// Lets this device in with a one-time link; keeps its token.
     pub async fn redeem(&mut self, gateway: &Gateway) -> Value {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let grants = http.post(gateway.url("/api/admin/grants")).bearer_auth(gateway.token());
+        let grants = http
+            .post(gateway.url("/api/admin/grants"))
+            .bearer_auth(gateway.token());
         let link: Value = grants.send().await.unwrap().json().await.unwrap();
         let (_, grant) = link["url"].as_str().unwrap().split_once("#grant=").unwrap();
         let at = now_ms();
@@ -88,7 +97,9 @@ impl Device {
             "displayName": self.name,
             "platform": "Linux",
         });
-        let redeemed = http.post(gateway.url("/pairing/grant")).body(body.to_string());
+        let redeemed = http
+            .post(gateway.url("/pairing/grant"))
+            .body(body.to_string());
         let reply: Value = redeemed.send().await.unwrap().json().await.unwrap();
         self.token = reply["deviceToken"].as_str().map(str::to_owned);
         reply
@@ -96,7 +107,8 @@ impl Device {
 
     /// Connects with the device token.
     pub async fn connect(&self, gateway: &Gateway, scopes: &[&str]) -> Result<Client, Value> {
-        self.connect_with(gateway, scopes, self.token.as_deref()).await
+        self.connect_with(gateway, scopes, self.token.as_deref())
+            .await
     }
 
     /// Connects with any token; an error is the failed response.
@@ -145,15 +157,48 @@ impl Client {
     /// Opens a socket at a path.
     pub async fn open_at(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Client {
         let port = gateway.port();
-        let mut request = format!("ws://127.0.0.1:{port}{path}").into_client_request().unwrap();
+        let mut request = format!("ws://127.0.0.1:{port}{path}")
+            .into_client_request()
+            .unwrap();
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_str(value).unwrap());
         }
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        Client::upgrade(request, stream).await
+    }
+
+    /// Opens a socket whose system takes next to nothing that nobody reads.
+    pub async fn open_narrow(gateway: &Gateway) -> Client {
+        let port = gateway.port();
+        let request = format!("ws://127.0.0.1:{port}/ws");
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        let address = ([127, 0, 0, 1], port).into();
+        let stream = socket.connect(address).await.unwrap();
+        Client::upgrade(request.into_client_request().unwrap(), stream).await
+    }
+
+    async fn upgrade(request: Request<()>, stream: TcpStream) -> Client {
         stream.set_nodelay(true).unwrap();
-        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-        Client { socket, events: VecDeque::new(), next: 0, hello: Value::Null, closed: None }
+        let (socket, _) = tokio_tungstenite::client_async(request, stream)
+            .await
+            .unwrap();
+        Client {
+            socket,
+            events: VecDeque::new(),
+            next: 0,
+            hello: Value::Null,
+            closed: None,
+        }
+    }
+
+    /// Sends any message; one that the gateway does not take any more is no failure.
+    pub async fn send_message(&mut self, message: Message) {
+        // The gateway may have closed the socket in the middle of it.
+        let _ = self.socket.send(message).await;
     }
 
     /// Sends a text as it is.
@@ -174,6 +219,31 @@ impl Client {
     pub async fn request(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         let id = self.post(method, params).await;
         self.answer(&id).await
+    }
+
+    /// Sends a request and waits for its answer; `None` when the socket closed before it came.
+    pub async fn attempt(&mut self, method: &str, params: Value) -> Option<Result<Value, Value>> {
+        self.next += 1;
+        let id = self.next.to_string();
+        let frame = json!({ "type": "req", "id": id, "method": method, "params": params });
+        self.socket
+            .send(Message::text(frame.to_string()))
+            .await
+            .ok()?;
+        loop {
+            let frame = self.frame().await?;
+            if frame["type"] == "event" {
+                self.events.push_back(frame);
+            } else if frame["id"] == id {
+                let is_ok = frame["ok"] == true;
+                let part = |name: &str| frame[name].clone();
+                return Some(if is_ok {
+                    Ok(part("payload"))
+                } else {
+                    Err(part("error"))
+                });
+            }
+        }
     }
 
     /// Waits for the answer to a request.
@@ -217,7 +287,9 @@ impl Client {
     /// The next frame; `None` when the socket closed (then see `closed`).
     pub async fn frame(&mut self) -> Option<Value> {
         loop {
-            let message = timeout(PATIENCE, self.socket.next()).await.expect("nothing came");
+            let message = timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("nothing came");
             match message {
                 Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(frame))) => {
@@ -249,7 +321,8 @@ impl Client {
 
     /// Waits for the end of a run.
     pub async fn chat_end(&mut self, run: &str) -> Value {
-        self.event_where("chat", |p| p["runId"] == run && p["state"] != "delta").await
+        self.event_where("chat", |p| p["runId"] == run && p["state"] != "delta")
+            .await
     }
 
     /// The messages of a session.

@@ -4,15 +4,26 @@
 //! a real client would.
 
 #![allow(dead_code, reason = "each test file uses its part of this")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "a module of a test has no outside")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 pub mod client;
+pub mod connect;
+pub mod http;
 
+use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// How long anything may take before a test gives up; generous, because machines are busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,7 +41,10 @@ impl Home {
     pub fn new() -> Home {
         // Only the first test of a process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Home { dir: tempfile::tempdir().unwrap(), env: Vec::new() }
+        Home {
+            dir: tempfile::tempdir().unwrap(),
+            env: Vec::new(),
+        }
     }
 
     /// The same home with another variable.
@@ -51,7 +65,15 @@ impl Home {
 
     /// The gateway token.
     pub fn token(&self) -> String {
-        std::fs::read_to_string(self.path().join("token")).unwrap().trim().to_owned()
+        std::fs::read_to_string(self.path().join("token"))
+            .unwrap()
+            .trim()
+            .to_owned()
+    }
+
+    /// The default remote.
+    pub fn replica(&self) -> PathBuf {
+        self.path().join("replica")
     }
 
     /// Removes the local log, as a container that vanishes does.
@@ -62,7 +84,10 @@ impl Home {
     /// The binary with this home and nothing else of our environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_moltbot"));
-        command.args(arguments).env_clear().env("MOLTBOT_HOME", self.path());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("MOLTBOT_HOME", self.path());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -71,7 +96,11 @@ impl Home {
     pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = self.command(arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+        (
+            output.status.code().unwrap_or(-1),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
     }
 
     /// Starts a gateway and waits until it is ready.
@@ -88,8 +117,17 @@ impl Home {
 
     /// Starts a gateway and waits for nothing.
     pub fn launch(&self, arguments: &[&str]) -> Gateway {
-        let mut command = self.command(&["serve", "--port", "0"]);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        self.launch_on(0, arguments)
+    }
+
+    /// Starts a gateway on a port (0: any) and waits for nothing.
+    pub fn launch_on(&self, port: u16, arguments: &[&str]) -> Gateway {
+        let mut command = self.command(&["serve", "--port", &port.to_string()]);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -101,11 +139,19 @@ impl Home {
                 log.push('\n');
             }
         });
-        Gateway { child, log, token_file: self.path().join("token"), token: self.env_token() }
+        Gateway {
+            child,
+            log,
+            token_file: self.path().join("token"),
+            token: self.env_token(),
+        }
     }
 
     fn env_token(&self) -> Option<String> {
-        let token = self.env.iter().find(|(name, _)| name == "MOLTBOT_GATEWAY_TOKEN");
+        let token = self
+            .env
+            .iter()
+            .find(|(name, _)| name == "MOLTBOT_GATEWAY_TOKEN");
         token.map(|(_, value)| value.clone())
     }
 }
@@ -131,7 +177,11 @@ impl Gateway {
             if let Some(line) = self.log().lines().find(|line| line.contains(text)) {
                 return line.to_owned();
             }
-            assert!(Instant::now() < deadline, "no `{text}` in the log:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "no `{text}` in the log:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -141,7 +191,9 @@ impl Gateway {
         let line = self.wait_for_log("listening ");
         let digits = line.rsplit(':').next().unwrap_or_default();
         let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap_or_else(|_| panic!("no port in `{line}`"))
+        digits
+            .parse()
+            .unwrap_or_else(|_| panic!("no port in `{line}`"))
     }
 
     /// Its address.
@@ -149,10 +201,60 @@ impl Gateway {
         format!("http://127.0.0.1:{}{path}", self.port())
     }
 
+    /// Asks for a path without credentials: status code and JSON; `None` when nobody answers.
+    pub async fn get(&self, path: &str) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port())).await.ok()?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((
+            head.split(' ').nth(1)?.parse().ok()?,
+            serde_json::from_str(body).ok()?,
+        ))
+    }
+
+    /// Where it is, as `/status` says; `None` when nobody answers.
+    pub async fn status(&self) -> Option<Value> {
+        self.get("/status").await.map(|(_, status)| status)
+    }
+
+    /// Waits until `/status` fits.
+    pub async fn status_where(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status().await;
+            if let Some(status) = status.as_ref().filter(|status| fits(status)) {
+                return status.clone();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "still {status:?}; its log:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until everything it recorded so far is in the remote log; the last seq.
+    pub async fn shipped(&self) -> u64 {
+        let is_shipped =
+            |status: &Value| status["shippedSeq"].as_u64() == status["headSeq"].as_u64();
+        let is_ready = |status: &Value| status["ok"] == true && is_shipped(status);
+        self.status_where(is_ready).await["headSeq"]
+            .as_u64()
+            .unwrap()
+    }
+
     /// The gateway token.
     pub fn token(&self) -> String {
         self.token.clone().unwrap_or_else(|| {
-            std::fs::read_to_string(&self.token_file).unwrap().trim().to_owned()
+            std::fs::read_to_string(&self.token_file)
+                .unwrap()
+                .trim()
+                .to_owned()
         })
     }
 
@@ -169,7 +271,10 @@ impl Gateway {
 
     /// Asks it to end, as a container runtime does.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -180,7 +285,11 @@ impl Gateway {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end; its log:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "it does not end; its log:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -159,12 +159,19 @@ pub(super) async fn listed(replica: &Replica, first: Seq) -> Result<Segment, Sto
 /// Reads and verifies a segment; bytes that do not verify are read once more first, as they may
 /// have been damaged on the way.
 pub(super) async fn fetch(replica: &Replica, first: Seq) -> Result<Option<Fetched>, StoreError> {
-    match fetch_once(replica, first).await {
+    let again = match fetch_once(replica, first).await {
         Err(StoreError::Codec { .. } | StoreError::Corrupt { .. }) => {
             fetch_once(replica, first).await
         }
         other => other,
-    }
+    };
+    again.map_err(|error| match error {
+        StoreError::Corrupt { place, reason } => StoreError::Corrupt {
+            place: format!("{place} with the records from #{first} on"),
+            reason,
+        },
+        other => other,
+    })
 }
 
 async fn fetch_once(replica: &Replica, first: Seq) -> Result<Option<Fetched>, StoreError> {
