@@ -9,8 +9,8 @@ use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
 use crate::limits::CLAIM_RETRY_MS;
 use crate::models;
+use crate::reader::Reader;
 use crate::runs::LiveRuns;
-use crate::seal::Reader;
 use crate::snapshots;
 use crate::stamp;
 use crate::storage::Backups;
@@ -57,10 +57,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         );
     }
     load_keys(gateway, &replica, &keyring, &store_settings).await?;
-    let reader = Reader {
-        log: log.reader(),
-        keyring: Arc::clone(&keyring),
-    };
+    let reader = Reader::new(log.reader(), Arc::clone(&keyring));
     let model_read = snapshots::load_model(&replica, &*reader.log, &gateway.phase).await?;
     check_keys(&model_read, &keyring)?;
     let view = Arc::new(View::new(model_read));

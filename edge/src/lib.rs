@@ -25,6 +25,7 @@ pub mod models;
 pub mod outbox;
 pub mod present;
 pub mod prompt;
+pub mod reader;
 pub mod runs;
 pub mod seal;
 pub mod serve;

@@ -73,6 +73,8 @@ pub const HISTORY_BYTES_MAX: usize = 384 * 1024;
 pub const SESSIONS_MAX: usize = 500;
 /// Characters of a derived title or preview.
 pub const PREVIEW_CHARS_MAX: usize = 80;
+/// Memory for opened records, so that a long conversation is not read anew for every turn.
+pub const OPENED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Encoded bytes read per step of a log subscription.
 pub const SUBSCRIPTION_READ_BYTES: usize = 128 * 1024;
 /// Least time between two `storage` events.

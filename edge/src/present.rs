@@ -106,9 +106,10 @@ pub fn device_name(running: &Running, id: &DeviceId) -> Option<String> {
 
 /// A line of a transcript in the protocol's shape.
 pub fn message(running: &Running, seq: Seq) -> Option<Value> {
-    let (record, event) = running.reader.event(seq)?;
+    let opened = running.reader.event(seq)?;
+    let record = &opened.record;
     let text = |content| running.reader.text(content);
-    let (role, run, text, extra) = match &event {
+    let (role, run, text, extra) = match &opened.event {
         Event::MessageReceived(e) => ("user", &e.run, text(&e.text), json!({})),
         Event::RunCompleted(e) => {
             let extra = json!({

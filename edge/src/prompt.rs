@@ -65,9 +65,9 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
 }
 
 fn turn(running: &Running, seq: Seq) -> Option<Turn> {
-    let (_, event) = running.reader.event(seq)?;
+    let opened = running.reader.event(seq)?;
     let text = |content| running.reader.text(content);
-    match &event {
+    match &opened.event {
         Event::MessageReceived(e) => Some(Turn::user(text(&e.text))),
         Event::RunCompleted(e) => Some(Turn::assistant(text(&e.text))),
         Event::RunCancelled(e) => Some(Turn::assistant(text(&e.text))),

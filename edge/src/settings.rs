@@ -114,10 +114,15 @@ impl Settings {
     pub fn url(&self) -> String {
         match &self.place.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None if self.listen.ip().is_unspecified() => {
-                format!("http://127.0.0.1:{}", self.listen.port())
-            }
-            None => format!("http://{}", self.listen),
+            None => format!("http://{}", self.here()),
+        }
+    }
+
+    /// Where this machine itself reaches the gateway.
+    pub fn here(&self) -> SocketAddr {
+        match self.listen.ip().is_unspecified() {
+            true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.listen.port()),
+            false => self.listen,
         }
     }
 }

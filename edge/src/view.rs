@@ -50,16 +50,22 @@ impl View {
         read(&self.model.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Folds what was appended, then tells everyone who follows.
-    pub fn publish(&self, records: &[(Record, Event)]) {
-        let cursor = {
-            let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
-            for (record, event) in records {
-                model.apply(record, event);
-            }
-            model.state.cursor
-        };
-        self.head.send_replace(cursor);
+    /// Folds what was appended. Who follows is told by [`View::announce`].
+    pub fn apply(&self, records: &[(Record, Event)]) {
+        let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
+        for (record, event) in records {
+            model.apply(record, event);
+        }
+    }
+
+    /// Tells everyone who follows how far the model is.
+    pub fn announce(&self) {
+        let cursor = self.read(|model| model.state.cursor);
+        self.head.send_if_modified(|head| {
+            let is_new = *head != cursor;
+            *head = cursor;
+            is_new
+        });
     }
 
     /// Follows the last durable record.

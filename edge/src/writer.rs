@@ -277,12 +277,14 @@ impl Writer {
         if !batch.records.is_empty() {
             let records: Vec<Record> = batch.records.iter().map(|(r, _)| r.clone()).collect();
             self.log.append(&records)?;
-            self.view.publish(&batch.records);
+            self.view.apply(&batch.records);
             (self.appended)(&records);
         }
+        // Whoever asked comes first; the many who follow can wait until he has his answer.
         for (answer, accepted) in batch.answers {
             let _ = answer.send(Ok(accepted));
         }
+        self.view.announce();
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! The remote log behind the S3 protocol, on two servers that share no code; and what happens
 //! while the remote is away.
 
-mod support;
 #[path = "support/moto.rs"]
 mod moto;
 #[path = "support/s3.rs"]
 mod s3;
 #[path = "support/story.rs"]
 mod story;
+mod support;
 
 use moto::Moto;
 use s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
@@ -60,7 +60,10 @@ async fn comes_back(home: &Home) {
     assert_eq!(storage["kind"], "s3");
     assert_eq!(storage["epoch"].as_u64(), Some(story.epoch + 1));
     assert_eq!(storage["location"], format!("s3://{BUCKET}/some/prefix"));
-    assert_eq!(client.chat("main", "echo more", "r3").await["state"], "final");
+    assert_eq!(
+        client.chat("main", "echo more", "r3").await["state"],
+        "final"
+    );
     let backup = client.request("storage.backup", json!({})).await.unwrap();
     assert_eq!(backup["ok"], true);
     assert!(!home.path().join("replica").exists());
@@ -92,7 +95,10 @@ async fn a_remote_that_is_away_at_the_start_is_waited_for() {
     let mut device = Device::new(1);
     device.redeem(&gateway).await;
     let mut client = device.connect(&gateway, &ALL).await.unwrap();
-    assert_eq!(client.chat("main", "echo hello", "r1").await["state"], "final");
+    assert_eq!(
+        client.chat("main", "echo hello", "r1").await["state"],
+        "final"
+    );
 }
 
 #[tokio::test]
@@ -108,12 +114,18 @@ async fn a_remote_that_goes_away_holds_nobody_up_and_is_caught_up_with() {
     gateway.shipped().await;
 
     server.stop();
-    assert_eq!(client.chat("main", "echo meanwhile", "r2").await["state"], "final");
+    assert_eq!(
+        client.chat("main", "echo meanwhile", "r2").await["state"],
+        "final"
+    );
     let storage = storage_where(&mut client, |s| s["state"] == "failing").await;
     assert!(storage["lagEvents"].as_u64().unwrap() > 0);
     let error = storage["lastError"].as_str().unwrap();
     assert!(!error.is_empty() && !error.contains("127.0.0.1"), "{error}");
-    assert!(!error.contains(SECRET_KEY) && !error.contains(ACCESS_KEY), "{error}");
+    assert!(
+        !error.contains(SECRET_KEY) && !error.contains(ACCESS_KEY),
+        "{error}"
+    );
 
     server.start();
     let storage = storage_where(&mut client, |s| s["state"] == "ok").await;
@@ -127,7 +139,10 @@ async fn a_remote_that_goes_away_holds_nobody_up_and_is_caught_up_with() {
     client = device.connect(&gateway, &ALL).await.unwrap();
     assert_eq!(client.history("main").await, history);
     let log = gateway.log();
-    assert!(!log.contains(SECRET_KEY) && !log.contains(ACCESS_KEY), "{log}");
+    assert!(
+        !log.contains(SECRET_KEY) && !log.contains(ACCESS_KEY),
+        "{log}"
+    );
 }
 
 /// Asks for the storage status until it fits.

@@ -39,6 +39,8 @@ pub const LAG_MARKS_MAX: usize = 64;
 pub struct StoreSettings {
     /// Page cache of sled. Not a cap on its memory, which is several times this.
     pub sled_cache_bytes: u64,
+    /// How long to wait for another process to let go of the local log.
+    pub lock_wait_ms: u64,
     /// Records of one batch that are stored, and later read, as one group.
     pub group_bytes_max: usize,
     /// Frames gathered into one segment before packing.
@@ -67,6 +69,7 @@ impl Default for StoreSettings {
     fn default() -> Self {
         StoreSettings {
             sled_cache_bytes: 16 << 20,
+            lock_wait_ms: 500,
             group_bytes_max: 64 << 10,
             segment_bytes_max: 256 << 10,
             linger_ms: 50,

@@ -34,7 +34,15 @@ fn written(batches: usize, payload_bytes: usize) -> TempDir {
 
 /// Changes the stored values behind the log's back.
 fn tamper(path: &Path, change: impl FnOnce(&sled::Tree)) {
-    let db = sled::Config::new().path(path).open().unwrap();
+    // A child process of another test may hold a copy of the lock until it runs its own program.
+    let db = (0..100).find_map(|_| {
+        let db = sled::Config::new().path(path).open().ok();
+        db.or_else(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            None
+        })
+    });
+    let db = db.unwrap();
     change(&db.open_tree("log").unwrap());
     db.flush().unwrap();
 }
@@ -171,12 +179,14 @@ fn an_acknowledged_batch_survives_any_torn_write_after_it() {
         let mut after = std::fs::read(path.join("db")).unwrap();
         let length = before.len();
         before.resize(after.len(), 0);
+        // Now and then everything had reached the disk.
+        let is_whole = round % 4 == 0;
         for (new, old) in after.chunks_mut(SECTOR).zip(before.chunks(SECTOR)) {
-            if next().is_multiple_of(2) {
+            if next().is_multiple_of(2) && !is_whole {
                 new.copy_from_slice(old);
             }
         }
-        if next().is_multiple_of(3) {
+        if next().is_multiple_of(3) && !is_whole {
             after.truncate(length);
         }
         std::fs::write(torn.join("db"), &after).unwrap();
@@ -187,10 +197,14 @@ fn an_acknowledged_batch_survives_any_torn_write_after_it() {
             "round {round}: {head} is neither {acknowledged} nor {}",
             log.head()
         );
+        assert!(
+            !is_whole || head == log.head(),
+            "round {round}: a whole batch was lost"
+        );
         lost += usize::from(head == acknowledged);
         std::fs::remove_dir_all(&torn).unwrap();
     }
-    assert!((1..40).contains(&lost), "{lost} batches were lost");
+    assert!(lost > 0, "no write was torn");
 }
 
 fn numbers(mut seed: u64) -> impl FnMut() -> usize {

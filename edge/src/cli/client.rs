@@ -27,10 +27,7 @@ pub(super) async fn call(
         .timeout(TIMEOUT)
         .build()
         .map_err(|error| refuse(error.to_string()))?;
-    let url = format!(
-        "http://127.0.0.1:{}/api/admin/{path}",
-        settings.listen.port()
-    );
+    let url = format!("http://{}/api/admin/{path}", settings.here());
     let sent = client
         .request(method, url)
         .bearer_auth(token.reveal())
@@ -39,7 +36,7 @@ pub(super) async fn call(
     let response = sent.map_err(|_| {
         refuse(format!(
             "no gateway answers on port {}; start one with: moltbot serve",
-            settings.listen.port()
+            settings.listen.port(),
         ))
     })?;
     let status = response.status();

@@ -20,6 +20,7 @@ use moltbot_store::settings::StoreSettings;
 use serde_json::json;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
+use url::Url;
 
 const READ_BYTES: usize = 1 << 20;
 
@@ -43,7 +44,17 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> 
     }
 }
 
+/// Opens the replica; one on this machine must be there: a typing mistake is not an empty log.
 fn open(settings: &Settings) -> Result<Replica, Failure> {
+    let directory = Url::parse(&settings.remote.url).ok();
+    let directory = directory.and_then(|url| url.to_file_path().ok());
+    if let Some(missing) = directory.filter(|path| !path.is_dir()) {
+        let text = format!(
+            "there is no replica in `{}`; see --home and MOLTBOT_REPLICA_URL",
+            missing.display()
+        );
+        return Err(Failure::new(Exit::Configuration, text));
+    }
     Ok(Replica::open(
         &settings.remote.url,
         &settings.remote.options,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// A personal AI assistant behind an event-sourced gateway.
 #[derive(Parser)]
-#[command(name = "moltbot", version, about, max_term_width = 100)]
+#[command(name = "moltbot", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     serve: ServeArgs,
@@ -22,17 +22,20 @@ struct Cli {
     command: Option<Verb>,
 }
 
+const HOME: &str =
+    "Everything the gateway keeps on this machine [env: MOLTBOT_HOME] [default: ~/.moltbot]";
+const PORT: &str = "Port to listen on [env: MOLTBOT_PORT] [default: 18789]";
+const BIND: &str = "Address to listen on; anything but loopback needs a token, \
+    MOLTBOT_GATEWAY_TOKEN [env: MOLTBOT_BIND] [default: 127.0.0.1]";
+
 /// Where the gateway is.
 #[derive(Args, Clone, Default)]
 struct ServeArgs {
-    /// Everything the gateway keeps on this machine `[env: MOLTBOT_HOME; default: ~/.moltbot]`
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help = HOME)]
     home: Option<PathBuf>,
-    /// Port to listen on `[env: MOLTBOT_PORT; default: 18789]`
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help = PORT)]
     port: Option<u16>,
-    /// Address to listen on; anything but loopback needs a token `[env: MOLTBOT_BIND, MOLTBOT_GATEWAY_TOKEN; default: 127.0.0.1]`
-    #[arg(long, global = true, value_name = "IP")]
+    #[arg(long, global = true, value_name = "IP", help = BIND)]
     bind: Option<IpAddr>,
     /// Take the log over from another gateway; that one stops
     #[arg(long)]

@@ -139,11 +139,11 @@ async fn read_body(
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
     if let Some(BodyTooSlow) = rejection.find() {
         let status = StatusCode::REQUEST_TIMEOUT;
-        return Ok(reply::error(
-            status,
-            "the request body did not come in time",
-            None,
-        ));
+        // What still comes is the rest of a body and no request.
+        let text = "the request body did not come in time";
+        let mut response = reply::error(status, text, None);
+        reply::set(&mut response, warp::http::header::CONNECTION, "close");
+        return Ok(response);
     }
     Ok(match rejection.find::<BodyTooLarge>() {
         Some(BodyTooLarge) => {

@@ -5,11 +5,12 @@ use crate::auth::{signature, token};
 use crate::gateway::{Gateway, Running};
 use crate::http::context::Context;
 use crate::http::reply::{self, Response};
-use crate::limits::{PAIRING_WAIT_S_MAX, SIGNATURE_AGE_MS_MAX};
+use crate::limits::{PAIRING_WAIT_S_MAX, SIGNATURE_AGE_MS_MAX, SUBSCRIPTION_READ_BYTES};
 use crate::stamp;
 use crate::writer::{Intent, Refused};
 use moltbot_core::actor::{Actor, Scopes};
 use moltbot_core::command::{Action, DeviceIntro};
+use moltbot_core::event::Event;
 use moltbot_core::ids::{DeviceId, RequestId, Seq};
 use moltbot_core::limits::NAME_CHARS_MAX;
 use serde::Deserialize;
@@ -153,6 +154,7 @@ pub async fn wait(gateway: &Arc<Gateway>, context: &Context, request: &str) -> R
     let patience = Duration::from_secs(asked.min(PAIRING_WAIT_S_MAX));
     let request = RequestId::from(request);
     let mut head = running.view.head();
+    let since = head.borrow_and_update().seq;
     let Some((device, asked_at)) = waiting(running, &request) else {
         return reply::ok(&json!({ "state": "unknown" }));
     };
@@ -170,7 +172,7 @@ pub async fn wait(gateway: &Arc<Gateway>, context: &Context, request: &str) -> R
         _ = stopped => false,
     };
     let state = if in_time {
-        outcome(running, &device, asked_at)
+        outcome(running, &request, &device, asked_at, since)
     } else {
         "pending"
     };
@@ -186,15 +188,40 @@ fn waiting(running: &Running, request: &RequestId) -> Option<(DeviceId, Seq)> {
     })
 }
 
-/// A request that no longer waits was approved if the device was let in after it asked, else
-/// turned down or lapsed; its page asks again either way.
-fn outcome(running: &Running, device: &DeviceId, asked_at: Seq) -> &'static str {
-    running.view.read(|model| {
+/// A request that no longer waits was approved if the device was let in after it asked, and turned
+/// down if a record says so; else it lapsed or the device itself replaced it.
+fn outcome(
+    running: &Running,
+    request: &RequestId,
+    device: &DeviceId,
+    asked_at: Seq,
+    since: Seq,
+) -> &'static str {
+    let paired = running.view.read(|model| {
         let paired = model.state.devices.paired.get(device);
-        if paired.is_some_and(|device| device.seq > asked_at) {
-            "approved"
-        } else {
-            "rejected"
+        paired.map(|device| device.seq)
+    });
+    if paired.is_some_and(|seq| seq > asked_at) {
+        "approved"
+    } else if was_rejected(running, request, since) {
+        "rejected"
+    } else {
+        "expired"
+    }
+}
+
+/// Whether a record after this seq turns the request down.
+fn was_rejected(running: &Running, request: &RequestId, since: Seq) -> bool {
+    let mut next = since.next();
+    while let Ok(records) = running.reader.log.read(next, SUBSCRIPTION_READ_BYTES) {
+        let Some(last) = records.last() else {
+            return false;
+        };
+        next = last.seq.next();
+        let mut events = records.iter().filter_map(|record| record.event().ok());
+        if events.any(|e| matches!(e, Event::DeviceRejected(no) if no.request == *request)) {
+            return true;
         }
-    })
+    }
+    false
 }

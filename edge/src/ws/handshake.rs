@@ -18,6 +18,7 @@ use crate::ws::methods;
 use crate::ws::upgrade::Knock;
 use moltbot_core::actor::{Actor, Scope, Scopes};
 use moltbot_core::command::{Action, DeviceIntro};
+use moltbot_core::device::Device;
 use moltbot_core::ids::DeviceId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -416,11 +417,11 @@ async fn pair(
                 r.asked.request.clone(),
                 r.asked.code.clone(),
                 r.asked.expires_at,
-                r.asked.repair,
+                reason(model.state.devices.paired.get(&intro.device), intro),
             )
         })
     });
-    let Some((request, code, expires_at, repair)) = waiting else {
+    let Some((request, code, expires_at, reason)) = waiting else {
         return Err(Failure::unavailable(
             "the pairing request has just expired",
             500,
@@ -447,7 +448,7 @@ async fn pair(
         "code": code,
         "requestId": request,
         "deviceId": intro.device,
-        "reason": if repair { "scope-upgrade" } else { "not-paired" },
+        "reason": reason,
         "requestedRole": intro.role,
         "requestedScopes": intro.scopes,
         "adminUrl": format!("{}/_admin/", public_base(gateway, knock)),
@@ -458,6 +459,15 @@ async fn pair(
         ..Failure::invalid("pairing required")
     }
     .with(details))
+}
+
+/// Why the operator is asked.
+fn reason(paired: Option<&Device>, intro: &DeviceIntro) -> &'static str {
+    match paired {
+        None => "not-paired",
+        Some(device) if !device.roles.contains(&intro.role) => "role-upgrade",
+        Some(_) => "scope-upgrade",
+    }
 }
 
 /// What a paired device gets of what it asks for; `None` when the operator must be asked.

@@ -20,14 +20,23 @@ impl Moto {
     /// Starts it with one bucket; `None` where it is not installed, which CI does not accept.
     pub async fn start() -> Option<Moto> {
         let Some(program) = program() else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "no moto_server; run: {INSTALL}");
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "no moto_server; run: {INSTALL}"
+            );
             println!("skipped: no moto_server; to run this test: {INSTALL}");
             return None;
         };
         let port = free_port();
         let mut command = Command::new(program);
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdin(Stdio::null());
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        command
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdin(Stdio::null());
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let moto = Moto { child, port };
         moto.create_bucket().await;
         Some(moto)
@@ -64,5 +73,8 @@ fn program() -> Option<PathBuf> {
     let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let installed = workspace.join("target/moto-venv/bin/moto_server");
     let given = std::env::var_os("MOTO_SERVER").map(PathBuf::from);
-    given.into_iter().chain([installed]).find(|program| program.exists())
+    given
+        .into_iter()
+        .chain([installed])
+        .find(|program| program.exists())
 }

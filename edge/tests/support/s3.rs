@@ -58,8 +58,10 @@ impl S3Server {
     /// Serves, on threads of its own: a test may block.
     pub fn start(&mut self) {
         let listener = bind(self.port);
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
         let runtime = runtime.unwrap();
         let (service, lock) = (self.service.clone(), Arc::clone(&self.one_at_a_time));
         runtime.spawn(accept(listener, service, lock));
@@ -82,7 +84,11 @@ impl Drop for S3Server {
 
 /// A port of the loopback that nobody uses.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// The listener of the run before may need a moment to close.
@@ -107,7 +113,11 @@ async fn accept(listener: TcpListener, service: S3Service, lock: Arc<Mutex<()>>)
             async move {
                 let is_create = request.method() == Method::PUT
                     && request.headers().contains_key(IF_NONE_MATCH);
-                let _one = if is_create { Some(lock.lock().await) } else { None };
+                let _one = if is_create {
+                    Some(lock.lock().await)
+                } else {
+                    None
+                };
                 Service::call(&service, request).await
             }
         });

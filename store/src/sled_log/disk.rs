@@ -10,6 +10,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 pub(super) struct Disk {
     db: sled::Db,
@@ -20,17 +23,7 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn open(path: &Path, settings: &StoreSettings) -> Result<Disk, StoreError> {
-        let db = sled::Config::new()
-            .path(path)
-            .cache_capacity(settings.sled_cache_bytes)
-            .flush_every_ms(None)
-            .open()
-            .map_err(|error| match error {
-                sled::Error::Io(error) if is_lock(&error) => StoreError::Locked {
-                    path: path.display().to_string(),
-                },
-                error => read_error("open its database", error),
-            })?;
+        let db = open_database(path, settings)?;
         let log = db
             .open_tree("log")
             .map_err(|error| read_error("open its tree", error))?;
@@ -73,6 +66,30 @@ impl Disk {
         self.file
             .sync_data()
             .map_err(|error| disk_error("sync", &error))
+    }
+}
+
+/// Opens the database; waits a little for a process that is just ending, or for a child of ours
+/// that holds a copy of the lock until it runs its own program.
+fn open_database(path: &Path, settings: &StoreSettings) -> Result<sled::Db, StoreError> {
+    let deadline = Instant::now() + Duration::from_millis(settings.lock_wait_ms);
+    loop {
+        let opened = sled::Config::new()
+            .path(path)
+            .cache_capacity(settings.sled_cache_bytes)
+            .flush_every_ms(None)
+            .open();
+        match opened {
+            Ok(db) => return Ok(db),
+            Err(sled::Error::Io(error)) if is_lock(&error) => {
+                if Instant::now() >= deadline {
+                    let path = path.display().to_string();
+                    return Err(StoreError::Locked { path });
+                }
+                std::thread::sleep(LOCK_POLL);
+            }
+            Err(error) => return Err(read_error("open its database", error)),
+        }
     }
 }
 

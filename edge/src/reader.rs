@@ -1,0 +1,105 @@
+//! Reads records back and opens their content.
+//!
+//! Invariant: what was opened last is kept, bounded in bytes, and in memory only: a model turn reads
+//! the conversation so far, most of which the turn before it read too.
+
+use crate::limits::OPENED_BYTES_MAX;
+use moltbot_core::content::Content;
+use moltbot_core::event::Event;
+use moltbot_core::ids::Seq;
+use moltbot_core::record::Record;
+use moltbot_store::keys::Keyring;
+use moltbot_store::log::LogReader;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A record and its event with all content opened.
+pub struct OpenRecord {
+    /// The record.
+    pub record: Record,
+    /// Its event.
+    pub event: Event,
+}
+
+/// Reads the log and the data keys.
+pub struct Reader {
+    /// The log.
+    pub log: Arc<dyn LogReader>,
+    keyring: Arc<Keyring>,
+    opened: Mutex<Cache>,
+}
+
+/// The newest opened records, first in, first out.
+#[derive(Default)]
+struct Cache {
+    records: BTreeMap<Seq, Arc<OpenRecord>>,
+    order: VecDeque<Seq>,
+    bytes: usize,
+}
+
+impl Reader {
+    /// Over this log and these keys.
+    pub fn new(log: Arc<dyn LogReader>, keyring: Arc<Keyring>) -> Reader {
+        Reader {
+            log,
+            keyring,
+            opened: Mutex::default(),
+        }
+    }
+
+    /// The text of a piece of content; empty when it cannot be read any more.
+    pub fn text(&self, content: &Content) -> String {
+        content
+            .open(self.keyring.get(content.key()).as_ref())
+            .into_text()
+    }
+
+    /// Opens all content of an event in place; what cannot be read becomes empty.
+    pub fn open_event(&self, event: &mut Event) {
+        for content in event.contents_mut() {
+            let text = self.text(content);
+            let key = content.key().clone();
+            *content = Content::Plain { key, text };
+        }
+    }
+
+    /// The record at a seq with its event opened.
+    pub fn event(&self, seq: Seq) -> Option<Arc<OpenRecord>> {
+        let known = self.cache().records.get(&seq).cloned();
+        known.or_else(|| {
+            let record = self.log.get(seq).ok()??;
+            let mut event = record.event().ok()?;
+            self.open_event(&mut event);
+            let opened = Arc::new(OpenRecord { record, event });
+            self.cache().keep(seq, &opened);
+            Some(opened)
+        })
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cache {
+    fn keep(&mut self, seq: Seq, opened: &Arc<OpenRecord>) {
+        if self.records.insert(seq, Arc::clone(opened)).is_none() {
+            self.order.push_back(seq);
+            self.bytes += weight(opened);
+        }
+        while self.bytes > OPENED_BYTES_MAX {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            if let Some(gone) = self.records.remove(&oldest) {
+                self.bytes -= weight(&gone);
+            }
+        }
+    }
+}
+
+/// About how much memory an opened record takes.
+fn weight(opened: &OpenRecord) -> usize {
+    const OVERHEAD_BYTES: usize = 512;
+    opened.record.payload.len() * 2 + OVERHEAD_BYTES
+}
