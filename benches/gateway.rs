@@ -1,11 +1,16 @@
 //! The real binary: size, start, idle memory, and a durable chat turn over the WebSocket against a
 //! local model server. Build it before: `cargo build --profile dist`.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON is read by name, which gives null where there is nothing"
+)]
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{SinkExt, StreamExt};
 use moltbot_agent::testing::{AnthropicServer, Plan};
-use moltbot_benches::{Durable, Raw, directory, median, percentile, say};
+use moltbot_benches::{Durable, Raw, directory, median, number, percentile, say};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use std::net::TcpStream as StdStream;
@@ -26,10 +31,10 @@ type Socket = WebSocketStream<TcpStream>;
 fn main() -> Result<(), Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let binary = binary().ok_or("build the binary first: cargo build --profile dist")?;
-    let bytes = std::fs::metadata(&binary)?.len();
+    let bytes = usize::try_from(std::fs::metadata(&binary)?.len())?;
     say(format_args!(
         "binary: {:.1} MB  {}",
-        bytes as f64 / 1e6,
+        number(bytes) / 1e6,
         binary.display()
     ));
     starts(&binary)?;

@@ -85,6 +85,9 @@ impl Durable for Raw {
 }
 
 /// The stored form of records.
+///
+/// # Panics
+/// When a record is too large, which none of these is.
 pub fn frames(records: &[Record]) -> Vec<u8> {
     let mut frames = Vec::new();
     for record in records {
@@ -137,7 +140,7 @@ pub fn closed_loop(mut log: impl Durable, writers: usize, lasting: Duration) -> 
             .flatten()
             .collect::<Vec<_>>()
     });
-    let per_second = times.len() as f64 / started.elapsed().as_secs_f64();
+    let per_second = number(times.len()) / started.elapsed().as_secs_f64();
     Throughput {
         per_second,
         p50: percentile(&mut times, 50),
@@ -167,6 +170,11 @@ pub fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
     times.get(at).copied().unwrap_or_default()
+}
+
+/// A count as a number to divide.
+pub fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// The middle of some ratios: one slow round does not move it.

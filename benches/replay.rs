@@ -1,6 +1,6 @@
 //! Replay: read, check and decode a local log, beside decoding the same frames from memory.
 
-use moltbot_benches::{PAYLOAD_BYTES, directory, frames, median, say};
+use moltbot_benches::{PAYLOAD_BYTES, directory, frames, median, number, say};
 use moltbot_core::chain::Cursor;
 use moltbot_core::codec;
 use moltbot_core::ids::Seq;
@@ -33,7 +33,7 @@ fn main() {
     for _ in 0..ROUNDS {
         let begun = Instant::now();
         let decoded = codec::decode_frames(&raw, Cursor::START).map_or(0, |records| records.len());
-        let limit = decoded as f64 / begun.elapsed().as_secs_f64();
+        let limit = number(decoded) / begun.elapsed().as_secs_f64();
         assert_eq!(decoded, RECORDS, "the frames decode");
         let begun = Instant::now();
         let Ok(log) = open() else {
@@ -41,7 +41,7 @@ fn main() {
         };
         opens.push(begun.elapsed().as_secs_f64() * 1e3);
         let begun = Instant::now();
-        let rate = replay(&log) as f64 / begun.elapsed().as_secs_f64();
+        let rate = number(replay(&log)) / begun.elapsed().as_secs_f64();
         rates.push(rate);
         ratios.push(rate / limit);
     }

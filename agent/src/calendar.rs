@@ -2,6 +2,7 @@
 //!
 //! It reads no clock and no time zone database: both arrive as numbers.
 
+use moltbot_core::time::civil_date;
 use std::fmt::Write as _;
 
 const DAY_MS: i64 = 86_400_000;
@@ -45,7 +46,7 @@ impl LocalTime {
 
     /// `2026-11-22`.
     pub(crate) fn date(self) -> String {
-        let (year, month, day) = civil_from_days(self.day_number);
+        let (year, month, day) = civil_date(self.day_number);
         format!("{year:04}-{month:02}-{day:02}")
     }
 
@@ -94,26 +95,6 @@ impl LocalTime {
             .copied()
             .unwrap_or_default()
     }
-}
-
-/// Days since the epoch to year, month, day: counts in 400-year eras that begin on 1 March, so that
-/// the leap day is the last of its year.
-fn civil_from_days(day_number: i64) -> (i64, i64, i64) {
-    let shifted = day_number + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]

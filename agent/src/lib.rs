@@ -1,9 +1,9 @@
 //! Models and the run driver.
 //!
-//! A *run* is one model turn: a [`ModelRequest`](model::ModelRequest) goes in, deltas come out, and it
-//! ends in exactly one [`RunOutcome`](run::RunOutcome). This crate talks to model providers and knows
+//! A *run* is one model turn: a [`ModelRequest`] goes in, deltas come out, and it
+//! ends in exactly one [`RunOutcome`]. This crate talks to model providers and knows
 //! nothing of the log, of channels or of serving HTTP: what a model may know about the log arrives as
-//! plain data in [`LogFacts`](model::LogFacts).
+//! plain data in [`LogFacts`].
 //!
 //! Invariants: nothing here reads the environment, a clock or randomness (time and seeds are passed
 //! in; only the HTTP client honours the system's proxy settings); nothing here starts a task; dropping a stream or a run's future is always a clean stop; an API
@@ -11,7 +11,7 @@
 //!
 //! Reading order: [`model`] (the seam), [`run`] (the driver), [`context`] and [`prompt`] (what is
 //! asked), [`error`], [`settings`] (every bound). To add a provider, implement
-//! [`Model`](model::Model) in one file under `model/` and wrap it in
+//! [`Model`] in one file under `model/` and wrap it in
 //! [`Retrying`](model::retry::Retrying).
 
 mod calendar;

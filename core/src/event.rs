@@ -1,7 +1,7 @@
 //! Events: what happened, in the past tense, and the one table of their kinds.
 //!
 //! Invariant: a number, a name and a stored form, once released, never change. A new form of an
-//! event is a new version with an upcaster (see [`crate::upcast`]); a new event is a new number.
+//! event is a new version with an upcaster (in `upcast.rs`); a new event is a new number.
 //! Stored structs hold no growing enum, no JSON value and no serde attribute but `rename`:
 //! bincode would decode a shifted variant silently as something else.
 

@@ -28,7 +28,7 @@ impl Timestamp {
     pub fn rfc3339(self) -> String {
         let days = self.0.div_euclid(86_400_000);
         let ms = self.0.rem_euclid(86_400_000);
-        let (year, month, day) = civil(days);
+        let (year, month, day) = civil_date(days);
         format!(
             "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
             ms / 3_600_000,
@@ -45,9 +45,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of a day number counted from 1970-01-01, in the proleptic Gregorian
+/// Year, month and day of a day number counted from 1970-01-01 UTC, in the proleptic Gregorian
 /// calendar (the era arithmetic of Howard Hinnant's "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
+pub fn civil_date(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

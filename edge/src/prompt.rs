@@ -8,11 +8,16 @@ use moltbot_agent::prompt::system_prompt;
 use moltbot_agent::{LogFacts, ModelRequest, Turn};
 use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
+use moltbot_core::projection::transcript::Line;
 use moltbot_core::run::Run;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How far back a conversation is read.
 const LINES_MAX: usize = 200;
+/// Stands where an answer never came: otherwise its question and the next one would be taken for
+/// one message, and a model would answer both.
+const NO_ANSWER: &str = "[no answer]";
 
 /// A run ready to be driven.
 pub struct Asked {
@@ -29,9 +34,8 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
     let bounds = models::settings();
     let (session_key, lines, config) = running.view.read(|model| {
         let session = model.state.sessions.get(&run.session)?;
-        let until = Some(Seq(run.message.0 + 1));
-        let (lines, _) = model.transcripts.page(&run.session, until, LINES_MAX);
-        let lines: Vec<Seq> = lines.iter().map(|line| line.seq).collect();
+        let (lines, _) = model.transcripts.page(&run.session, None, LINES_MAX);
+        let lines = leading_to(lines, run.message);
         Some((session.key.clone(), lines, model.state.config.clone()))
     })?;
     let turns: Vec<Turn> = lines
@@ -64,14 +68,38 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
     })
 }
 
+/// What leads to a message, in the order of a talk: every answer after its question, although
+/// several messages may have been sent before the first answer, and the message itself last.
+fn leading_to(lines: &[Line], message: Seq) -> Vec<Seq> {
+    let mut asked = BTreeMap::new();
+    let mut talk = Vec::new();
+    for line in lines {
+        if line.by_assistant {
+            let question = asked.get(&line.run).copied().unwrap_or(line.seq);
+            talk.push((question, line.seq));
+        } else if line.seq < message {
+            asked.insert(&line.run, line.seq);
+            talk.push((line.seq, line.seq));
+        }
+    }
+    talk.sort_unstable();
+    talk.push((message, message));
+    talk.into_iter().map(|(_, seq)| seq).collect()
+}
+
 fn turn(running: &Running, seq: Seq) -> Option<Turn> {
     let opened = running.reader.event(seq)?;
-    let text = |content| running.reader.text(content);
+    let answer = |content| {
+        let text = running.reader.text(content);
+        let is_blank = text.trim().is_empty();
+        Turn::assistant(if is_blank { NO_ANSWER.to_owned() } else { text })
+    };
     match &opened.event {
-        Event::MessageReceived(e) => Some(Turn::user(text(&e.text))),
-        Event::RunCompleted(e) => Some(Turn::assistant(text(&e.text))),
-        Event::RunCancelled(e) => Some(Turn::assistant(text(&e.text))),
-        Event::RunFailed(e) => Some(Turn::assistant(text(&e.text))),
+        Event::MessageReceived(e) => Some(Turn::user(running.reader.text(&e.text))),
+        Event::RunCompleted(e) => Some(answer(&e.text)),
+        Event::RunCancelled(e) => Some(answer(&e.text)),
+        Event::RunFailed(e) => Some(answer(&e.text)),
+        Event::RunInterrupted(_) => Some(Turn::assistant(NO_ANSWER)),
         _ => None,
     }
 }
@@ -88,4 +116,34 @@ fn facts(gateway: &Gateway, running: &Running) -> LogFacts {
         now_ms: stamp::now().0,
         utc_offset_minutes: gateway.settings.utc_offset_minutes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moltbot_core::ids::RunId;
+
+    /// `q1:a` is the question of run `a` at seq 1, `a2:a` its answer at seq 2.
+    fn check(lines: &str, message: u64, expected: &[u64]) {
+        let line = |text: &str| {
+            let (place, run) = text.split_once(':').unwrap();
+            let (kind, seq) = place.split_at(1);
+            let seq = Seq(seq.parse().unwrap());
+            let run = RunId::from(run);
+            Line { seq, run, by_assistant: kind == "a" }
+        };
+        let lines: Vec<Line> = lines.split(' ').map(line).collect();
+        let expected: Vec<Seq> = expected.iter().copied().map(Seq).collect();
+        assert_eq!(leading_to(&lines, Seq(message)), expected, "{lines:?}");
+    }
+
+    #[test]
+    fn every_answer_follows_its_question_and_the_message_comes_last() {
+        check("q1:a", 1, &[1]);
+        check("q1:a a2:a q3:b", 3, &[1, 2, 3]);
+        check("q1:a q2:b q3:c a4:a", 2, &[1, 4, 2]);
+        check("q1:a q2:b q3:c a4:a a5:b", 3, &[1, 4, 2, 5, 3]);
+        // The answer of a repeated run has no question of the same run.
+        check("q1:a q3:b a4:retry", 3, &[1, 4, 3]);
+    }
 }

@@ -120,9 +120,10 @@ impl Settings {
 
     /// Where this machine itself reaches the gateway.
     pub fn here(&self) -> SocketAddr {
-        match self.listen.ip().is_unspecified() {
-            true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.listen.port()),
-            false => self.listen,
+        if self.listen.ip().is_unspecified() {
+            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.listen.port())
+        } else {
+            self.listen
         }
     }
 }

@@ -46,10 +46,9 @@ async fn a_wiped_machine_comes_back_with_everything_that_was_shipped() {
         client.request("chat.send", again).await.unwrap()["status"],
         "ok"
     );
-    assert_eq!(
-        client.chat("main", "echo more", "r3").await["state"],
-        "final"
-    );
+    let end = client.chat("main", "echo more", "r3").await;
+    // The interrupted question before it is not answered once more.
+    assert_eq!((end["state"].as_str(), text(&end["message"])), (Some("final"), "more"));
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ fn send(name: &str, context: &Context) -> Response {
         "\"{}\"",
         moltbot_core::ids::hex(&file.metadata.sha256_hash())
     );
-    let is_page = name.ends_with(".html");
+    let is_page = has_suffix(name, "html");
     let unchanged = context.header(header::IF_NONE_MATCH) == Some(etag.as_str());
     let mut response = Response::default();
     if unchanged {
@@ -57,9 +57,10 @@ fn send(name: &str, context: &Context) -> Response {
             Cow::Owned(bytes) => bytes.into(),
         };
     }
-    let cache = match name.starts_with("assets/") {
-        true => "public, max-age=31536000, immutable",
-        false => "no-cache",
+    let cache = if name.starts_with("assets/") {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
     };
     reply::set(&mut response, header::ETAG, &etag);
     reply::set(&mut response, header::CACHE_CONTROL, cache);
@@ -80,7 +81,7 @@ fn send(name: &str, context: &Context) -> Response {
 /// The smallest form of a file that the client takes.
 fn find(name: &str, accepted: &str) -> Option<(EmbeddedFile, Option<&'static str>)> {
     // The compressed siblings are no files of their own.
-    let plain = Ui::get(name).filter(|_| !name.ends_with(".br") && !name.ends_with(".gz"))?;
+    let plain = Ui::get(name).filter(|_| !has_suffix(name, "br") && !has_suffix(name, "gz"))?;
     for (suffix, encoding) in [("br", "br"), ("gz", "gzip")] {
         let takes = accepted.split(',').any(|word| {
             let mut parts = word.split(';').map(str::trim);
@@ -91,6 +92,10 @@ fn find(name: &str, accepted: &str) -> Option<(EmbeddedFile, Option<&'static str
         }
     }
     Some((plain, None))
+}
+
+fn has_suffix(name: &str, suffix: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, end)| end == suffix)
 }
 
 fn content_type(name: &str) -> &'static str {

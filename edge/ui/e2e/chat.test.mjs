@@ -1,26 +1,30 @@
 // The conversation: the first browser, words as they come, what is kept, and stopping.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { Cable } from "./cable.mjs";
 import { Gateway, until } from "./gateway.mjs";
 import { openBrowser, Visitor } from "./visitor.mjs";
 
 let browser;
 let gateway;
+let cable;
 let visitor;
 
 before(async () => {
   [browser, gateway] = await Promise.all([openBrowser(), Gateway.start()]);
-  visitor = await Visitor.open(browser, gateway);
+  cable = await Cable.to(gateway);
+  visitor = await Visitor.open(browser, cable);
 });
 
 after(async () => {
   await browser.close();
+  await cable.cut();
   await gateway.close();
 });
 
 test("the one-time link lets the first browser in and leaves no trace in the address", async () => {
   await visitor.enter();
-  assert.equal(visitor.page.url(), gateway.url("/"));
+  assert.equal(visitor.page.url(), cable.url("/"));
   await visitor.text("Nothing here yet.", false).waitFor();
   await visitor.shot("chat-empty");
 });
@@ -41,19 +45,16 @@ test("an answer grows as it is produced", async () => {
 
 test("a message is on the page before the gateway has it, and its number comes after", async () => {
   const { page } = visitor;
-  // Holds every frame towards the gateway back until it is let go.
-  const cdp = await visitor.context.newCDPSession(page);
-  await cdp.send("Network.enable");
-  const slow = { offline: false, latency: 400, downloadThroughput: -1, uploadThroughput: -1 };
-  await cdp.send("Network.emulateNetworkConditions", slow);
+  cable.hold();
   await visitor.say("echo optimistic");
   const mine = page.locator(".message").filter({ hasText: "echo optimistic" });
-  await mine.waitFor({ timeout: 1000 });
+  await mine.getByText("Sending…", { exact: false }).waitFor();
   assert.equal(await visitor.composer.inputValue(), "");
+  assert.equal(await mine.locator("a.seq").count(), 0);
+  cable.letGo();
   await mine.locator("a.seq").waitFor();
   assert.match(await mine.locator("a.seq").innerText(), /^#\d+$/);
   assert.equal(await mine.count(), 1);
-  await cdp.detach();
   await visitor.quiet();
 });
 

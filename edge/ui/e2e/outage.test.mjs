@@ -1,11 +1,13 @@
 // The gateway goes away, in every way it can, and the page finds its way back without a reload.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
+import { Cable } from "./cable.mjs";
 import { Gateway } from "./gateway.mjs";
 import { openBrowser, Visitor } from "./visitor.mjs";
 
 let browser;
 let gateway;
+let cable;
 let visitor;
 
 before(async () => {
@@ -16,7 +18,8 @@ after(() => browser.close());
 
 beforeEach(async () => {
   gateway = await Gateway.start();
-  visitor = await Visitor.open(browser, gateway, { outage: true });
+  cable = await Cable.to(gateway);
+  visitor = await Visitor.open(browser, cable, { outage: true });
   await visitor.enter();
   // A reload would take this mark away.
   await visitor.page.evaluate(() => {
@@ -28,6 +31,7 @@ afterEach(async () => {
   const same = await visitor.page.evaluate(() => window.sameDocument);
   assert.equal(same, true, "the page was not reloaded");
   await visitor.leave();
+  await cable.cut();
   await gateway.close();
 });
 
@@ -84,7 +88,7 @@ test("a container that vanished: the log comes back from the replica", async () 
   assert.deepEqual(await visitor.transcript(), [...shown, "echo still here", "still here"]);
   await visitor.page.getByRole("link", { name: "Admin" }).first().waitFor();
   const admin = await visitor.context.newPage();
-  await admin.goto(gateway.url("/_admin/"));
+  await admin.goto(cable.url("/_admin/"));
   await admin.getByText("this device").waitFor();
   await gateway.run("log", "verify");
 });
@@ -92,9 +96,9 @@ test("a container that vanished: the log comes back from the replica", async () 
 test("a network that breaks in the middle of an answer", async () => {
   await visitor.say("count to 150");
   await visitor.growing.getByText("11 12 13", { exact: false }).waitFor();
-  await visitor.breakNetwork();
+  await cable.cut();
   await visitor.text("Retry now").waitFor();
-  await visitor.mendNetwork();
+  await cable.mend();
   await visitor.quiet();
   const numbers = Array.from({ length: 150 }, (_, index) => index + 1).join(" ");
   const said = (await visitor.transcript()).map((text) => text.replace(/\s+/g, " "));

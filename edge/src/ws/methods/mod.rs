@@ -1,6 +1,6 @@
 //! What a request may ask for, and which scope it needs.
 //!
-//! To add a method: a line in [`METHODS`], an arm in [`call`], a function in the module of its
+//! To add a method: a line in `METHODS`, an arm in [`call`], a function in the module of its
 //! noun.
 
 mod chat;
