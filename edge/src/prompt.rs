@@ -130,7 +130,11 @@ mod tests {
             let (kind, seq) = place.split_at(1);
             let seq = Seq(seq.parse().unwrap());
             let run = RunId::from(run);
-            Line { seq, run, by_assistant: kind == "a" }
+            Line {
+                seq,
+                run,
+                by_assistant: kind == "a",
+            }
         };
         let lines: Vec<Line> = lines.split(' ').map(line).collect();
         let expected: Vec<Seq> = expected.iter().copied().map(Seq).collect();

@@ -49,7 +49,13 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
     let gateway = Gateway::new(settings, token, instance);
     tokio::spawn(signals(Arc::clone(&gateway)));
     let server = tokio::spawn(server::serve(Arc::clone(&gateway), listener));
-    let booted = match boot::boot(&gateway).await {
+    let booted = tokio::select! {
+        biased;
+        booted = boot::boot(&gateway) => booted,
+        // Nobody was served yet, so whatever a silent remote still does can be left alone.
+        _ = gateway.stopped() => return Ok(Served::Ended),
+    };
+    let booted = match booted {
         Ok(booted) => booted,
         Err(failure) if failure.exit == Exit::Clean => return Ok(Served::Ended),
         Err(failure) => return Err(failure),

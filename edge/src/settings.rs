@@ -180,7 +180,9 @@ fn remote(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> Resul
         });
     }
     let url = match env("MOLTBOT_REPLICA_URL") {
-        Some(url) => url,
+        Some(url) => Url::parse(&url).map(|_| url).map_err(|_| {
+            wrong("MOLTBOT_REPLICA_URL must be a URL, as s3://bucket/prefix or file:///path")
+        })?,
         None => Url::from_directory_path(home.join("replica"))
             .map_err(|()| wrong("the home directory must be an absolute path"))?
             .to_string(),

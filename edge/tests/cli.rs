@@ -123,12 +123,16 @@ fn a_wrong_configuration_ends_with_3_and_says_what_to_set() {
             "9000",
             "MOLTBOT_UTC_OFFSET_MINUTES must be a number",
         ),
-        ("MOLTBOT_REPLICA_URL", "ftp://x/y", "ftp"),
-        ("MOLTBOT_REPLICA_URL", "no url", "no url"),
+        ("MOLTBOT_REPLICA_URL", "ftp://x/y", "the scheme `ftp`"),
+        (
+            "MOLTBOT_REPLICA_URL",
+            "no url",
+            "MOLTBOT_REPLICA_URL must be a URL",
+        ),
     ];
     for (name, value, words) in table {
-        let home = Home::new().with(name, value);
-        let (code, out, error) = home.run(&["serve", "--port", "0"]);
+        let home = Home::new().with("MOLTBOT_PORT", "0").with(name, value);
+        let (code, out, error) = home.run(&["serve"]);
         assert_eq!((code, out.as_str()), (3, ""), "{name}={value}: {error}");
         let last = error.lines().last().unwrap_or_default();
         assert!(

@@ -3,6 +3,15 @@
 //!
 //! `CRASH_ROUNDS` says how often (default 10; the full run is 200).
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+#![allow(clippy::print_stdout, reason = "what it found is worth reading")]
+
 mod support;
 
 use serde_json::{Value, json};

@@ -1,5 +1,14 @@
 //! What is left of a gateway whose machine is gone: everything that was shipped.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+#![allow(unreachable_pub, reason = "a module of a test has no outside")]
+
 #[path = "support/story.rs"]
 mod story;
 mod support;
@@ -48,7 +57,10 @@ async fn a_wiped_machine_comes_back_with_everything_that_was_shipped() {
     );
     let end = client.chat("main", "echo more", "r3").await;
     // The interrupted question before it is not answered once more.
-    assert_eq!((end["state"].as_str(), text(&end["message"])), (Some("final"), "more"));
+    assert_eq!(
+        (end["state"].as_str(), text(&end["message"])),
+        (Some("final"), "more")
+    );
 }
 
 #[tokio::test]

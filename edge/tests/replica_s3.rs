@@ -1,6 +1,16 @@
 //! The remote log behind the S3 protocol, on two servers that share no code; and what happens
 //! while the remote is away.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+#![allow(unreachable_pub, reason = "a module of a test has no outside")]
+#![allow(clippy::print_stdout, reason = "what it found is worth reading")]
+
 #[path = "support/moto.rs"]
 mod moto;
 #[path = "support/s3.rs"]

@@ -1,5 +1,13 @@
 //! One log has one writer: who may take it over, and what becomes of the one before.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use moltbot_core::event::Event;
@@ -87,16 +95,19 @@ async fn a_foreign_gateway_needs_takeover_and_then_fences_the_other_one() {
     assert_eq!(second.status().await.unwrap()["epoch"], 2);
 
     fenced_by_its_next_message(&mut first, &mut client).await;
-    let kept: Vec<Event> = shared
-        .orphans()
-        .iter()
-        .map(|record| record.event().unwrap())
-        .collect();
-    let received = |event: &Event| matches!(event, Event::MessageReceived(m) if m.run.0 == "late");
+    let (kept, shipped) = (shared.orphans(), segments(&shared.dir.path().join("log")));
+    let received =
+        |r: &Record| matches!(r.event(), Ok(Event::MessageReceived(m)) if m.run.0 == "late");
     assert!(
         kept.iter().any(received),
         "the tail is not under orphan/: {kept:?}"
     );
+    for record in &local_log(&home) {
+        assert!(
+            kept.contains(record) || shipped.contains(record),
+            "not kept: {record:?}"
+        );
+    }
 
     assert_eq!(
         reader.chat("main", "echo mine now", "r3").await["state"],
@@ -205,9 +216,9 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path)
+                folders.push(path);
             } else {
-                files.push(path)
+                files.push(path);
             }
         }
     }

@@ -153,8 +153,8 @@ impl Context {
             }
         }
         let rest = rest.finish();
-        // A path of two slashes would be an address of another host.
-        let path = format!("/{}", path.trim_start_matches('/'));
+        // A path of two slashes would be an address of another host; browsers read `\` as one.
+        let path = format!("/{}", path.trim_start_matches(['/', '\\']));
         if rest.is_empty() {
             path
         } else {

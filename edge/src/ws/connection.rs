@@ -52,6 +52,10 @@ pub async fn serve(gateway: Arc<Gateway>, socket: Socket, knock: Knock) {
     outbound
         .send(Outgoing::Response(frame::response(&request_id, &hello)))
         .await;
+    if !handshake::is_still_welcome(&gateway, &welcome) {
+        // Revoked during the handshake, when its socket could not be found yet.
+        outbound.close(Close::new(1008, "device revoked"));
+    }
     let writer = tokio::spawn(write(sink, inbox));
     let caller = Caller {
         gateway: Arc::clone(&gateway),

@@ -11,6 +11,7 @@ use crate::limits::{
     FRAME_BYTES_MAX, SEND_BUFFER_BYTES_MAX, SIGNATURE_AGE_MS_MAX, TICK_INTERVAL_MS,
 };
 use crate::stamp;
+use crate::view::Model;
 use crate::writer::{Intent, Refused};
 use crate::ws::frame::{Failure, Request};
 use crate::ws::hub::Close;
@@ -504,6 +505,15 @@ fn name(client: &Client) -> String {
     name.chars()
         .take(moltbot_core::limits::NAME_CHARS_MAX)
         .collect()
+}
+
+/// Whether the device of a connection is still paired.
+pub fn is_still_welcome(gateway: &Gateway, welcome: &Welcome) -> bool {
+    let (Some(device), Some(running)) = (&welcome.device, gateway.running()) else {
+        return true;
+    };
+    let devices = |model: &Model| model.state.devices.paired.contains_key(device);
+    running.view.read(devices)
 }
 
 /// The payload of the successful answer.

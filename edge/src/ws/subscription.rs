@@ -41,19 +41,27 @@ pub fn subscribe(
     let resync = asked.is_some_and(|cursor| !known(cursor));
     let from = asked.filter(|_| !resync).unwrap_or(head);
     let generation = caller.outbound.next_subscription();
+    // What the answer says is what the client knows: anything shipped from here on is news.
+    let told_shipped = running.shipped_seq();
     tokio::spawn(follow(
         caller.clone(),
         Arc::clone(running),
         from.seq,
+        told_shipped,
         generation,
     ));
-    Ok(json!({ "head": head, "shippedSeq": running.shipped_seq(), "resync": resync }))
+    Ok(json!({ "head": head, "shippedSeq": told_shipped, "resync": resync }))
 }
 
-async fn follow(caller: Caller, running: Arc<Running>, mut seq: Seq, generation: u64) {
+async fn follow(
+    caller: Caller,
+    running: Arc<Running>,
+    mut seq: Seq,
+    mut told_shipped: Seq,
+    generation: u64,
+) {
     let mut head = running.view.head();
     let mut shipped = running.ship.shipped();
-    let mut told_shipped = shipped.borrow_and_update().seq;
     // A later subscription of the same connection replaces this one.
     while caller.outbound.subscription.load(Ordering::Relaxed) == generation {
         let newest = head.borrow_and_update().seq;

@@ -4,6 +4,8 @@ use super::support::client::{ALL, CHAT, Client, Device};
 use super::support::connect::{command_line, connect, let_in, refused};
 use super::support::{Gateway, Home};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_command_line_on_this_machine_is_let_in_with_the_token_and_gets_what_it_asks_for() {
@@ -195,6 +197,19 @@ async fn a_token_in_the_address_becomes_a_cookie_that_works_for_this_gateways_ow
         .http("GET", "//evil.example/?token=wrong", &[], "")
         .await;
     assert_eq!(outward.header("location"), "/evil.example/");
+    // Browsers read a backslash as a slash.
+    let mut stream = TcpStream::connect(("127.0.0.1", gateway.port()))
+        .await
+        .unwrap();
+    let request =
+        "GET /\\evil.example/?token=wrong HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.contains("\r\nlocation: /evil.example/\r\n"),
+        "{answer}"
+    );
 }
 
 /// Connects as a page of this gateway that has nothing but a cookie.

@@ -8,6 +8,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
@@ -17,7 +18,7 @@ pub mod connect;
 pub mod http;
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -94,13 +95,24 @@ impl Home {
 
     /// Runs a command to its end: exit code, standard output, standard error.
     pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.command(arguments).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            output.status.code().unwrap_or(-1),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = read_all(child.stdout.take().unwrap());
+        let error = read_all(child.stderr.take().unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                panic!("{arguments:?} does not end: {}", error.join().unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let code = child.wait().unwrap().code().unwrap_or(-1);
+        (code, out.join().unwrap(), error.join().unwrap())
     }
 
     /// Starts a gateway and waits until it is ready.
@@ -154,6 +166,15 @@ impl Home {
             .find(|(name, _)| name == "MOLTBOT_GATEWAY_TOKEN");
         token.map(|(_, value)| value.clone())
     }
+}
+
+/// Reads a pipe to its end beside what else happens.
+fn read_all(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// A gateway process. Killed when dropped.

@@ -1,4 +1,4 @@
-//! moto, an S3 server that shares no code with the other one: `moto_server` from PyPI.
+//! moto, an S3 server that shares no code with the other one. Python's package index has it.
 
 use super::s3::{BUCKET, free_port};
 use super::support::PATIENCE;

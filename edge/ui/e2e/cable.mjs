@@ -51,6 +51,7 @@ export class Cable {
     this.server = createServer((near) => this.join(near));
     this.server.listen(this.port, "127.0.0.1");
     await once(this.server, "listening");
+    this.server.unref();
     this.port = this.server.address().port;
   }
 

@@ -1,6 +1,8 @@
 // The real binary on a home of its own. It keeps its port, so that a page finds it again.
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -21,24 +23,42 @@ export async function until(what, ask, patience = PATIENCE_MS) {
   }
 }
 
+/** A port nobody uses. The gateway keeps it when it restarts itself, so it cannot choose its own. */
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Gateways that run; they go when the tests go, however those end. */
+const running = new Set();
+
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 export class Gateway {
   /** A gateway on an empty home, ready. */
   static async start() {
     if (!BINARY) throw new Error("MOLTBOT_BIN is not set; cargo test --test browser sets it");
-    const gateway = new Gateway(await mkdtemp(join(tmpdir(), "moltbot-e2e-")));
+    const home = await mkdtemp(join(tmpdir(), "moltbot-e2e-"));
+    const gateway = new Gateway(home, await freePort());
     await gateway.launch();
     return gateway;
   }
 
-  port = 0;
   log = "";
   child = null;
 
-  constructor(home) {
+  constructor(home, port) {
     this.home = home;
+    this.port = port;
   }
 
-  /** Starts the process, at a later time on the same port, and waits until it is ready. */
+  /** Starts the process, each time on the same port, and waits until it is ready. */
   async launch() {
     this.log = "";
     const child = spawn(BINARY, ["serve", "--port", String(this.port)], {
@@ -48,10 +68,13 @@ export class Gateway {
     child.stderr.setEncoding("utf8").on("data", (text) => {
       this.log += text;
     });
-    child.ended = new Promise((resolve) => child.once("exit", resolve));
+    running.add(child);
+    child.ended = once(child, "exit").then(() => running.delete(child));
+    // A gateway left over by a failure must not keep the tests from ending.
+    child.unref();
+    child.stderr.unref();
     this.child = child;
     await this.logged("ready ");
-    this.port = Number(/listening url=\S+?:(\d+)/.exec(this.log)?.[1]);
   }
 
   env() {
@@ -104,14 +127,18 @@ export class Gateway {
   }
 
   /** Ends it as the system's last resort does: no handler runs. */
-  async kill() {
-    this.child.kill("SIGKILL");
-    await this.child.ended;
+  kill() {
+    return this.end("SIGKILL");
   }
 
   /** Ends it as a container runtime does. */
-  async terminate() {
-    this.child.kill("SIGTERM");
+  terminate() {
+    return this.end("SIGTERM");
+  }
+
+  async end(signal) {
+    this.child.ref();
+    this.child.kill(signal);
     await this.child.ended;
   }
 

@@ -29,10 +29,10 @@ beforeEach(async () => {
 
 afterEach(async () => {
   const same = await visitor.page.evaluate(() => window.sameDocument);
-  assert.equal(same, true, "the page was not reloaded");
   await visitor.leave();
   await cable.cut();
   await gateway.close();
+  assert.equal(same, true, "the page was not reloaded");
 });
 
 test("killed in the middle of an answer", async () => {

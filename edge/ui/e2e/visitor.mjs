@@ -18,6 +18,8 @@ const ARGS = [
 /** What Chromium itself reports while the gateway is away, which some tests want it to be. */
 const OUTAGE =
   /ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_EMPTY_RESPONSE|ERR_INTERNET_DISCONNECTED|ERR_NETWORK_IO_SUSPENDED|WebSocket connection to|503 \(Service Unavailable\)/;
+/** What Chromium itself reports when a link was refused, which one test wants. */
+const REFUSAL = /403 \(Forbidden\)/;
 
 export function openBrowser() {
   const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -31,7 +33,7 @@ export const WORDS = {
 };
 
 export class Visitor {
-  /** Options: width, height, dark, lang, touch; `outage`: the gateway will be away at times. */
+  /** Options: width, height, dark, lang, touch; `outage`, `refusal`: what will happen to it. */
   static async open(browser, gateway, options = {}) {
     const { width = 1280, height = 800, dark = false, lang = "en", touch = false } = options;
     const context = await browser.newContext({
@@ -41,7 +43,7 @@ export class Visitor {
       hasTouch: touch,
       isMobile: touch,
     });
-    context.setDefaultTimeout(20_000);
+    context.setDefaultTimeout(10_000);
     const visitor = new Visitor(context, gateway, options);
     visitor.page = await context.newPage();
     return visitor;
@@ -53,7 +55,7 @@ export class Visitor {
   constructor(context, gateway, options) {
     this.context = context;
     this.gateway = gateway;
-    this.outage = options.outage ?? false;
+    this.expected = [options.outage && OUTAGE, options.refusal && REFUSAL].filter(Boolean);
     this.words = WORDS[options.lang ?? "en"];
     context.on("page", (page) => this.watch(page));
   }
@@ -62,7 +64,7 @@ export class Visitor {
     page.on("console", (message) => {
       const text = message.text();
       if (!["error", "warning"].includes(message.type())) return;
-      if (!this.outage || !OUTAGE.test(text)) this.problems.push(`${message.type()}: ${text}`);
+      if (!this.expected.some((known) => known.test(text))) this.problems.push(`${message.type()}: ${text}`);
     });
     page.on("pageerror", (error) => this.problems.push(`error: ${error.stack ?? error.message}`));
     page.on("dialog", (dialog) => {
@@ -131,10 +133,29 @@ export class Visitor {
     return this.page.getByText(words, { exact });
   }
 
-  async shot(name) {
+  /** The code on the page of a browser that waits. */
+  async pairingCode() {
+    const code = this.page.locator(".gate .code6");
+    await code.waitFor();
+    return code.innerText();
+  }
+
+  /** A second tab, on a page of the administration. */
+  async openAdmin(path = "/_admin/") {
+    const admin = await this.context.newPage();
+    await admin.goto(this.gateway.url(path));
+    await admin.locator(".admin-body").waitFor();
+    return admin;
+  }
+
+  shot(name) {
+    return this.shotOf(this.page, name);
+  }
+
+  async shotOf(page, name) {
     if (!SHOTS) return;
     await mkdir(SHOTS, { recursive: true });
-    await this.page.screenshot({ path: join(SHOTS, `${name}.png`) });
+    await page.screenshot({ path: join(SHOTS, `${name}.png`) });
   }
 
   /** Leaves; whatever the pages complained about fails the test. */

@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { type Key, t } from "../i18n";
 import { announce } from "../kit/Announcer";
 import type { Link } from "../model/link";
-import type { Cursor, Hello, LogEvent, LogRecord } from "../wire/frames";
+import { type Cursor, type Hello, type LogEvent, type LogRecord, recordsOf } from "../wire/frames";
 import { redeemGrant } from "../wire/http";
 import { type Device, loadDevice, tokens } from "../wire/identity";
 import { Gateway } from "../wire/socket";
@@ -82,7 +82,7 @@ function heard(name: string, payload: unknown, listener: Listener): void {
   shipped.value = Math.max(shipped.value, log.shippedSeq);
   const last = log.records.at(-1);
   if (last) cursor = { seq: last.seq, hash: last.hash ?? log.head.hash };
-  listener.records(log.records);
+  listener.records(recordsOf(log));
 }
 
 /** A one-time link pairs this browser before anything else happens. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ChatEvent, History, LogRecord } from "../wire/frames";
+import { type ChatEvent, type History, type LogRecord, recordsOf } from "../wire/frames";
 import { foldChat, foldRecord } from "./reduce";
 import {
   emptyTranscript,
@@ -37,6 +37,16 @@ const exchange = [
 function folded(records: LogRecord[], from: Transcript = emptyTranscript(KEY)): Transcript {
   return records.reduce(foldRecord, from);
 }
+
+describe("records this device may not see", () => {
+  it("move the log on and change nothing else", () => {
+    const hidden = { seq: 9, at: 1009, kind: "device_approved", data: null };
+    const head = { seq: 9, hash: "h9" };
+    const event = { records: [hidden], head, shippedSeq: 9 };
+    const before = folded(exchange);
+    expect(folded(recordsOf(event), before)).toEqual({ ...before, upTo: 9 });
+  });
+});
 
 describe("folding the log", () => {
   it("turns an exchange into two rows", () => {

@@ -107,7 +107,8 @@ export interface LogRecord {
 }
 
 export interface LogEvent {
-  records: LogRecord[];
+  /** Without `data` where this device may not see it. */
+  records: (Omit<LogRecord, "data"> & { data?: Record<string, unknown> | null })[];
   head: Cursor;
   shippedSeq: number;
 }
@@ -199,6 +200,11 @@ export interface GatewayStatus {
   version: string;
   uptimeMs: number;
   connections: { deviceId?: string; name?: string; kind?: string }[];
+}
+
+/** A record of which nothing may be seen still counts: it says where the log is. */
+export function recordsOf(event: LogEvent): LogRecord[] {
+  return event.records.map((record) => ({ ...record, data: record.data ?? {} }));
 }
 
 export function toMs(at: Timestamp | null | undefined): number {
