@@ -1,5 +1,13 @@
 //! The command line: what it says, what it does, and its exit codes.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 #[path = "cli/log.rs"]
@@ -7,6 +15,7 @@ mod log;
 
 use serde_json::{Value, json};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use support::client::{ALL, CHAT, Client, Device};
 use support::connect::{command_line, let_in, refused};
 use support::{Gateway, Home};
@@ -56,10 +65,8 @@ fn every_command_explains_itself() {
     for command in commands {
         let (code, out, error) = home.run(&[command, &["--help"]].concat());
         assert_eq!((code, error.as_str()), (0, ""), "{command:?}");
-        said += &format!(
-            "$ moltbot {}\n{out}\n",
-            [command, &["--help"]].concat().join(" ")
-        );
+        let words = [command, &["--help"]].concat().join(" ");
+        said.push_str(&["$ moltbot ", &words, "\n", &out, "\n"].concat());
     }
     insta::assert_snapshot!("help", said);
     let (code, out, _) = home.run(&["--version"]);
@@ -182,7 +189,6 @@ async fn a_gateway_ends_with_0_when_it_is_asked_to_and_tells_its_clients() {
         (1012, "service restart".to_owned())
     );
     assert_eq!(gateway.wait().code(), Some(0));
-    use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(home.path().join("token"))
         .unwrap()
         .permissions()

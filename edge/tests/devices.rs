@@ -1,5 +1,13 @@
 //! Devices: asking in, being let in, turned down, thrown out.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 #[path = "devices/access.rs"]

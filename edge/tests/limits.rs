@@ -1,5 +1,13 @@
 //! What strangers and slow clients may cost, and what nobody may ever find: secrets.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 #[path = "limits/secrets.rs"]

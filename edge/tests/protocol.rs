@@ -1,5 +1,13 @@
 //! The gateway protocol, as clients of both generations speak it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 #[path = "protocol/frames.rs"]

@@ -153,31 +153,32 @@ async fn read(caller: &Caller, stream: &mut Stream) {
             Err(bad) => {
                 let failure = Failure::invalid(format!("invalid request frame: {}", bad.reason));
                 let id = bad.id.unwrap_or_else(|| "invalid".to_owned());
-                respond(caller, &id, Err(failure)).await;
+                respond(caller, &id, &Err(failure)).await;
                 continue;
             }
         };
         while beside.try_join_next().is_some() {}
         if !methods::is_slow(&request.method) {
             let result = methods::call(caller, &request).await;
-            respond(caller, &request.id, result).await;
+            respond(caller, &request.id, &result).await;
+            methods::answered(caller, &request, &result);
         } else if beside.len() < REQUESTS_IN_FLIGHT_MAX {
             let caller = caller.clone();
             beside.spawn(async move {
                 let result = methods::call(&caller, &request).await;
-                respond(&caller, &request.id, result).await;
+                respond(&caller, &request.id, &result).await;
             });
         } else {
             let failure = Failure::unavailable("too many requests are under way", 1_000);
-            respond(caller, &request.id, Err(failure)).await;
+            respond(caller, &request.id, &Err(failure)).await;
         }
     }
 }
 
-async fn respond(caller: &Caller, id: &str, result: Result<serde_json::Value, Failure>) {
+async fn respond(caller: &Caller, id: &str, result: &Result<serde_json::Value, Failure>) {
     caller
         .outbound
-        .send(Outgoing::Response(frame::response(id, &result)))
+        .send(Outgoing::Response(frame::response(id, result)))
         .await;
 }
 

@@ -132,6 +132,9 @@ async fn approve_all_lets_everyone_in_who_waits() {
     }
 }
 
+/// The status expected, the path, and the headers sent.
+type Case<'a> = (u16, &'a str, Vec<(&'a str, &'a str)>);
+
 #[tokio::test]
 async fn the_admin_api_is_for_a_command_line_on_this_machine_with_the_token() {
     let home = Home::new();
@@ -144,7 +147,7 @@ async fn the_admin_api_is_for_a_command_line_on_this_machine_with_the_token() {
     let of_device = bearer(device.token.as_deref().unwrap());
     let cookie = format!("moltbot_token={}", gateway.token());
     let query = format!("/api/admin/devices?token={}", gateway.token());
-    let table: [(u16, &str, Vec<(&str, &str)>); 11] = [
+    let table: [Case<'_>; 11] = [
         (401, "/api/admin/devices", vec![]),
         (
             401,

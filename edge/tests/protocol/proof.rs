@@ -45,20 +45,20 @@ async fn a_device_that_cannot_prove_its_key_is_refused_in_the_words_clients_know
             device.sign_connect(params, 2);
         }),
         ("device public key invalid", |_, params| {
-            params["device"]["publicKey"] = json!("short")
+            params["device"]["publicKey"] = json!("short");
         }),
         ("device signature invalid", |_, params| {
-            params["device"]["signature"] = json!("AAAA")
+            params["device"]["signature"] = json!("AAAA");
         }),
         ("device signature invalid", |_, params| {
-            Device::new(2).sign_connect(params, 2)
+            Device::new(2).sign_connect(params, 2);
         }),
         // Nothing that was signed can be changed afterwards.
         ("device signature invalid", |_, params| {
-            params["scopes"] = json!(["operator.admin"])
+            params["scopes"] = json!(["operator.admin"]);
         }),
         ("device signature invalid", |_, params| {
-            params["role"] = json!("node")
+            params["role"] = json!("node");
         }),
     ];
     for (n, (words, spoil)) in table.iter().enumerate() {

@@ -175,7 +175,7 @@ impl Client {
         let port = gateway.port();
         let request = format!("ws://127.0.0.1:{port}/ws");
         let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
         let address = ([127, 0, 0, 1], port).into();
         let stream = socket.connect(address).await.unwrap();
         Client::upgrade(request.into_client_request().unwrap(), stream).await

@@ -31,7 +31,7 @@ test("one sentence says where the data is", async () => {
 
 test("Backup Now says what it did", async () => {
   await admin.getByRole("button", { name: "Backup Now" }).click();
-  const line = admin.getByText(/^Backed up to #\d+ in .+: \d+ segments?, [\d.]+ \w+\.$/);
+  const line = admin.getByText(/^Backed up to #\d+ in .+: \d+ segments?, \d[\d.,]*\s\w+\.$/);
   await line.waitFor();
   await admin.locator("tbody tr").first().waitFor();
   await admin.getByText(/^Last backup: now|second/).waitFor();
@@ -48,7 +48,10 @@ test("the state of the backup follows the conversation", async () => {
 
 test("the last device with admin rights cannot be revoked", async () => {
   await admin.getByRole("link", { name: "Devices" }).first().click();
-  await admin.getByRole("button", { name: /^Revoke/ }).first().click();
+  await admin
+    .getByRole("button", { name: /^Revoke/ })
+    .first()
+    .click();
   const dialog = admin.getByRole("dialog");
   await dialog.getByText("This is the device you are using.", { exact: false }).waitFor();
   await dialog.getByRole("button", { name: "Revoke" }).click();

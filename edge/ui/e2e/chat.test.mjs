@@ -38,7 +38,11 @@ test("an answer grows as it is produced", async () => {
     return lengths.size >= 3;
   });
   const sizes = [...lengths];
-  assert.deepEqual(sizes, [...sizes].sort((a, b) => a - b), "words never disappear");
+  assert.deepEqual(
+    sizes,
+    [...sizes].sort((a, b) => a - b),
+    "words never disappear",
+  );
   await visitor.button("Stop").click();
   await visitor.quiet();
 });
@@ -74,7 +78,10 @@ test("tables, code and copying", async () => {
 });
 
 test("Stop and Escape keep what was said and mark it", async () => {
-  for (const stop of [() => visitor.button("Stop").click(), () => visitor.page.keyboard.press("Escape")]) {
+  for (const stop of [
+    () => visitor.button("Stop").click(),
+    () => visitor.page.keyboard.press("Escape"),
+  ]) {
     await visitor.say("count to 500");
     await visitor.growing.getByText("11 12 13", { exact: false }).waitFor();
     await stop();

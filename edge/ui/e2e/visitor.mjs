@@ -64,7 +64,8 @@ export class Visitor {
     page.on("console", (message) => {
       const text = message.text();
       if (!["error", "warning"].includes(message.type())) return;
-      if (!this.expected.some((known) => known.test(text))) this.problems.push(`${message.type()}: ${text}`);
+      if (!this.expected.some((known) => known.test(text)))
+        this.problems.push(`${message.type()}: ${text}`);
     });
     page.on("pageerror", (error) => this.problems.push(`error: ${error.stack ?? error.message}`));
     page.on("dialog", (dialog) => {

@@ -10,7 +10,7 @@ mod sessions;
 mod storage;
 mod system;
 
-use crate::gateway::{Gateway, Running};
+use crate::gateway::{Gateway, Running, Stop};
 use crate::writer::{Intent, Refused};
 use crate::ws::frame::{Failure, Request};
 use crate::ws::handshake::Welcome;
@@ -166,10 +166,18 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "log.subscribe" => subscription::subscribe(caller, running, params),
         "storage.status" => Ok(crate::storage::status(&caller.gateway, running)),
         "storage.backup" => storage::backup(running).await,
-        "gateway.restart" => Ok(system::restart(&caller.gateway)),
+        "gateway.restart" => Ok(system::restart()),
         "status" => Ok(system::status(&caller.gateway, running)),
         "system-presence" => Ok(system::presence(&caller.gateway, running)),
         _ => Ok(health(&caller.gateway, running)),
+    }
+}
+
+/// What a method does once its answer waits to be sent: a stop closes the sockets, and whoever
+/// asked for it must hear that first.
+pub fn answered(caller: &Caller, request: &Request, result: &Result<Value, Failure>) {
+    if request.method == "gateway.restart" && result.is_ok() {
+        caller.gateway.request_stop(Stop::Restart);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `health`, `status`, `system-presence`, `gateway.restart`.
 
-use crate::gateway::{Gateway, Running, Stop};
+use crate::gateway::{Gateway, Running};
 use crate::present;
 use crate::stamp;
 use moltbot_core::ids::{Seq, SessionId};
@@ -104,7 +104,6 @@ pub(super) fn presence(gateway: &Gateway, running: &Running) -> Value {
     Value::Array(rows.collect())
 }
 
-pub(super) fn restart(gateway: &Gateway) -> Value {
-    gateway.request_stop(Stop::Restart);
+pub(super) fn restart() -> Value {
     json!({ "ok": true })
 }

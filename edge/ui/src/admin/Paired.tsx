@@ -111,7 +111,7 @@ function Saved({ seq, shown }: { seq: number; shown: boolean }) {
 
 function lastSeen(device: PairedDevice) {
   if (device.connected || isThis(device)) return t("devices.now");
-  return device.lastSeenAtMs ? <Ago at={device.lastSeenAtMs} /> : t("devices.never");
+  return device.lastSeenAtMs ? <Ago at={device.lastSeenAtMs} /> : t("devices.away");
 }
 
 function Revoke({ device, onClose }: { device: PairedDevice; onClose(): void }) {

@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { hello } from "../gate/connection";
+import { hello, link } from "../gate/connection";
 import { count, t } from "../i18n";
 import { draftOf, keepDraft } from "./drafts";
 import { sessionKey } from "./route";
@@ -95,7 +95,12 @@ function ComposeRow({ empty }: { empty: boolean }) {
         </button>
       )}
       {running ? (
-        <button type="button" class="btn" onClick={() => void stop()}>
+        <button
+          type="button"
+          class="btn"
+          disabled={link.value.at !== "online"}
+          onClick={() => void stop()}
+        >
           {t("compose.stop")}
         </button>
       ) : (

@@ -1,0 +1,34 @@
+// What every page owes everybody: no axe violation, no sideways scrolling.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"];
+const WIDTHS = [320, 390, 768, 1280];
+
+/** The evaluation goes around the content security policy, as a browser extension does. */
+export async function accessible(page, name) {
+  const options = JSON.stringify({ runOnly: TAGS, resultTypes: ["violations"] });
+  const { violations } = await page.evaluate(`(async () => {
+    ${AXE};
+    return axe.run(document, ${options});
+  })()`);
+  const found = violations.flatMap(({ id, nodes }) =>
+    nodes.map((node) => `${name}: ${id} ${node.target} ${node.failureSummary}`),
+  );
+  assert.deepEqual(found, []);
+}
+
+export async function fitsEveryWidth(page, name) {
+  const { width, height } = page.viewportSize();
+  for (const narrow of WIDTHS) {
+    await page.setViewportSize({ width: narrow, height });
+    const [scroll, client] = await page.evaluate(() => [
+      document.documentElement.scrollWidth,
+      document.documentElement.clientWidth,
+    ]);
+    assert.equal(scroll, client, `${name} scrolls sideways at ${narrow} px`);
+  }
+  await page.setViewportSize({ width, height });
+}
