@@ -47,6 +47,8 @@ export class Gateway {
     const home = await mkdtemp(join(tmpdir(), "moltbot-e2e-"));
     const gateway = new Gateway(home, await freePort());
     await gateway.launch();
+    const page = await fetch(gateway.url());
+    if (!page.ok) throw new Error(`no UI in ${BINARY}: ${await page.text()}`);
     return gateway;
   }
 
