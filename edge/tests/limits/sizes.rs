@@ -14,8 +14,12 @@ use tokio::time::timeout;
 
 /// The largest request body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// What a gateway may grow by because one client does not read.
+/// What a gateway may grow by because of answers that one client does not read.
 const GROWTH_KB_MAX: u64 = 48 * 1024;
+/// What a gateway may grow by because of events that one client does not read.
+const SLOW_CLIENT_KB_MAX: u64 = 24 * 1024;
+/// Rounds of messages after which the gateway's own caches are full.
+const WARM_UP_ROUNDS: usize = 10;
 
 #[tokio::test]
 async fn a_request_body_that_is_too_large_is_refused_with_413() {
@@ -54,20 +58,28 @@ async fn a_request_body_that_is_too_large_is_refused_with_413() {
 async fn a_client_that_does_not_read_is_cut_off_while_others_go_on() {
     let home = Home::new();
     let gateway = home.start();
-    let mut slow = narrow(&gateway).await;
-    slow.post("log.subscribe", json!({})).await;
     let mut fast = operator(&gateway).await;
     fast.request("log.subscribe", json!({})).await.unwrap();
-    let before_kb = resident_kb(&gateway);
+    // The same work without the slow client: what the log's own cache takes is not its fault.
     let mut rounds = 0;
+    while rounds < WARM_UP_ROUNDS {
+        rounds += 1;
+        say(&mut fast, 60_000, rounds * 16..rounds * 16 + 16).await;
+    }
+    let before_kb = resident_kb(&gateway);
+    let mut slow = narrow(&gateway).await;
+    slow.post("log.subscribe", json!({})).await;
     while connections(&mut fast).await > 1 {
         rounds += 1;
-        assert!(rounds < 40, "the slow client is still there");
+        assert!(
+            rounds < WARM_UP_ROUNDS + 40,
+            "the slow client is still there"
+        );
         say(&mut fast, 60_000, rounds * 16..rounds * 16 + 16).await;
     }
     let grown_kb = resident_kb(&gateway).saturating_sub(before_kb);
     assert!(
-        grown_kb < GROWTH_KB_MAX,
+        grown_kb < SLOW_CLIENT_KB_MAX,
         "{grown_kb} KiB for one slow client"
     );
     // It finds what was under way; the close frame itself may not have had room.

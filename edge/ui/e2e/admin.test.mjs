@@ -10,7 +10,8 @@ let owner;
 let admin;
 
 before(async () => {
-  [browser, gateway] = await Promise.all([openBrowser(), Gateway.start()]);
+  gateway = await Gateway.start();
+  browser = await openBrowser();
   owner = await Visitor.open(browser, gateway, { outage: true });
   await owner.enter();
   await owner.ask("echo one");
@@ -19,8 +20,8 @@ before(async () => {
 });
 
 after(async () => {
-  await browser.close();
-  await gateway.close();
+  await browser?.close();
+  await gateway?.close();
 });
 
 test("one sentence says where the data is", async () => {

@@ -11,15 +11,16 @@ let cable;
 let visitor;
 
 before(async () => {
-  [browser, gateway] = await Promise.all([openBrowser(), Gateway.start()]);
+  gateway = await Gateway.start();
+  browser = await openBrowser();
   cable = await Cable.to(gateway);
   visitor = await Visitor.open(browser, cable);
 });
 
 after(async () => {
-  await browser.close();
-  await cable.cut();
-  await gateway.close();
+  await browser?.close();
+  await cable?.cut();
+  await gateway?.close();
 });
 
 test("the one-time link lets the first browser in and leaves no trace in the address", async () => {

@@ -1,6 +1,7 @@
 // The real binary on a home of its own. It keeps its port, so that a page finds it again.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -33,11 +34,13 @@ async function freePort() {
   return port;
 }
 
-/** Gateways that run; they go when the tests go, however those end. */
+/** Gateways that run, and their homes; they go when the tests go, however those end. */
 const running = new Set();
+const homes = new Set();
 
 process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
+  for (const home of homes) rmSync(home, { recursive: true, force: true });
 });
 
 export class Gateway {
@@ -45,6 +48,7 @@ export class Gateway {
   static async start() {
     if (!BINARY) throw new Error("MOLTBOT_BIN is not set; cargo test --test browser sets it");
     const home = await mkdtemp(join(tmpdir(), "moltbot-e2e-"));
+    homes.add(home);
     const gateway = new Gateway(home, await freePort());
     await gateway.launch();
     const page = await fetch(gateway.url());

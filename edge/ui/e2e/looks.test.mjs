@@ -33,12 +33,13 @@ let browser;
 let gateway;
 
 before(async () => {
-  [browser, gateway] = await Promise.all([openBrowser(), Gateway.start()]);
+  gateway = await Gateway.start();
+  browser = await openBrowser();
 });
 
 after(async () => {
-  await browser.close();
-  await gateway.close();
+  await browser?.close();
+  await gateway?.close();
 });
 
 for (const person of PERSONS) {

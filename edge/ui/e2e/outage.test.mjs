@@ -14,7 +14,7 @@ before(async () => {
   browser = await openBrowser();
 });
 
-after(() => browser.close());
+after(() => browser?.close());
 
 beforeEach(async () => {
   gateway = await Gateway.start();
@@ -30,8 +30,8 @@ beforeEach(async () => {
 afterEach(async () => {
   const same = await visitor.page.evaluate(() => window.sameDocument);
   await visitor.leave();
-  await cable.cut();
-  await gateway.close();
+  await cable?.cut();
+  await gateway?.close();
   assert.equal(same, true, "the page was not reloaded");
 });
 

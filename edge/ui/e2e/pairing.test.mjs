@@ -13,7 +13,8 @@ let admin;
 let guest;
 
 before(async () => {
-  [browser, gateway] = await Promise.all([openBrowser(), Gateway.start()]);
+  gateway = await Gateway.start();
+  browser = await openBrowser();
   owner = await Visitor.open(browser, gateway);
   await owner.enter();
   admin = await owner.openAdmin();
@@ -21,8 +22,8 @@ before(async () => {
 });
 
 after(async () => {
-  await browser.close();
-  await gateway.close();
+  await browser?.close();
+  await gateway?.close();
 });
 
 const waitingRows = () => admin.locator(".pend");
@@ -96,6 +97,9 @@ test("approved for less than it asked for", async () => {
   await approve(code);
   await guest.text("This device may read but not write.", false).waitFor(AT_ONCE);
   assert.equal(await guest.composer.count(), 0);
+  // Coming back it is content with what it was given.
+  await guest.page.reload();
+  await guest.text("This device may read but not write.", false).waitFor();
   await guest.shot("chat-read-only");
 });
 

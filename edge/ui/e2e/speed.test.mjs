@@ -8,12 +8,13 @@ let browser;
 let gateway;
 
 before(async () => {
-  [browser, gateway] = await Promise.all([openBrowser(), Gateway.start()]);
+  gateway = await Gateway.start();
+  browser = await openBrowser();
 });
 
 after(async () => {
-  await browser.close();
-  await gateway.close();
+  await browser?.close();
+  await gateway?.close();
 });
 
 test("a thousand pieces of an answer never hold the page up", async (context) => {
