@@ -9,8 +9,6 @@ pub const WRITER_QUEUE_COMMANDS: usize = 1_024;
 pub const WRITER_BATCH_COMMANDS: usize = 256;
 /// Payload bytes after which a batch is closed.
 pub const WRITER_BATCH_BYTES: usize = 512 * 1024;
-/// Recorded events a slow internal reader may be behind before it reads from the log instead.
-pub const PUBLISHED_QUEUE_EVENTS: usize = 4_096;
 
 /// TCP connections at a time.
 pub const CONNECTIONS_MAX: usize = 4_096;

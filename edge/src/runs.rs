@@ -111,7 +111,7 @@ impl LiveRuns {
         asked.insert(run.clone(), (connection, key.to_owned()));
     }
 
-    /// Forgets that: the message was not accepted.
+    /// Forgets that: the message was not accepted, or its run never began.
     pub fn not_asked(&self, run: &RunId) {
         self.asked
             .lock()

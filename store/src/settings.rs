@@ -61,8 +61,6 @@ pub struct StoreSettings {
     pub restore_concurrency: usize,
     /// A sealed blob.
     pub blob_bytes_max: usize,
-    /// Records between two snapshots.
-    pub snapshot_every_records: u64,
 }
 
 impl Default for StoreSettings {
@@ -80,7 +78,6 @@ impl Default for StoreSettings {
             retry_ms_max: 30_000,
             restore_concurrency: 8,
             blob_bytes_max: 32 << 20,
-            snapshot_every_records: 10_000,
         }
     }
 }

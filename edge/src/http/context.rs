@@ -69,10 +69,6 @@ impl Context {
             origin: self.origin(gateway),
             token: self.query("token").or_else(|| self.cookie()),
             host: self.header(header::HOST).unwrap_or_default().to_owned(),
-            user_agent: self
-                .header(header::USER_AGENT)
-                .unwrap_or_default()
-                .to_owned(),
         }
     }
 

@@ -28,8 +28,6 @@ pub struct Knock {
     pub token: Option<String>,
     /// Host header, for links in messages.
     pub host: String,
-    /// The client's user agent.
-    pub user_agent: String,
 }
 
 /// Whether the headers ask for a WebSocket.

@@ -150,7 +150,12 @@ async fn stop_run(caller: &Caller, running: &Running, run: &RunId, reason: &'sta
             text: String::new(),
             reason: reason.to_owned(),
         };
-        return caller.submit(action).await.is_ok();
+        let cancelled = caller.submit(action).await.is_ok();
+        if cancelled {
+            // It never began, so nothing else forgets who asked for it.
+            running.live.not_asked(run);
+        }
+        return cancelled;
     }
     let mut head = running.view.head();
     let open = || {
