@@ -121,6 +121,15 @@ pub enum Action {
         /// The last reason.
         reason: String,
     },
+    /// Something went on without its record being in the remote log.
+    RecordLoweredDurability {
+        /// What.
+        what: String,
+        /// The record.
+        seq: Seq,
+        /// How long the remote log was waited for, in milliseconds.
+        waited_ms: u64,
+    },
     /// Change configuration values; `None` removes one.
     ChangeConfig {
         /// Path and JSON text of each.
@@ -257,6 +266,18 @@ pub enum Action {
     InterruptRun {
         /// The run.
         run: RunId,
+    },
+    /// The answer of a run is about to be shown on its channel while it is written.
+    BeginDelivery {
+        /// The run.
+        run: RunId,
+    },
+    /// The platform took the first form of an answer that is still being written.
+    PostDelivery {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The platform's ids of the messages.
+        receipt: Vec<String>,
     },
     /// A delivery is about to be handed to the platform.
     AttemptDelivery {

@@ -8,7 +8,8 @@ use crate::command::{Action, Command};
 use crate::content::Content;
 use crate::error::Rejection;
 use crate::event::{
-    CommandRecorded, DataKeyCreated, Event, SnapshotTaken, StrangersRefused, WriterStarted,
+    CommandRecorded, DataKeyCreated, DurabilityLowered, Event, SnapshotTaken, StrangersRefused,
+    WriterStarted,
 };
 use crate::ids::{Entropy, KeyId, Seq};
 use crate::limits::{IDEMPOTENCY_TTL_MS, INLINE_TEXT_BYTES_MAX};
@@ -60,7 +61,8 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
     match &command.action {
         Action::StartWriter { .. }
         | Action::RecordSnapshot { .. }
-        | Action::RecordRefusals { .. } => housekeeping(draft, command),
+        | Action::RecordRefusals { .. }
+        | Action::RecordLoweredDurability { .. } => housekeeping(draft, command),
         Action::ChangeConfig { changes, base } => config::change(draft, command, changes, *base),
         Action::RequestDevicePairing { .. }
         | Action::ApproveDevice { .. }
@@ -91,7 +93,9 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         | Action::CancelRun { .. }
         | Action::FailRun { .. }
         | Action::InterruptRun { .. } => run::decide(draft, command),
-        Action::AttemptDelivery { .. }
+        Action::BeginDelivery { .. }
+        | Action::PostDelivery { .. }
+        | Action::AttemptDelivery { .. }
         | Action::ConfirmDelivery { .. }
         | Action::FailDelivery { .. }
         | Action::MarkDeliveryUnknown { .. }
@@ -138,6 +142,18 @@ fn housekeeping(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
                 prefix: prefix.clone(),
                 count: *count,
                 reason: reason.clone(),
+            });
+        }
+        Action::RecordLoweredDurability {
+            what,
+            seq,
+            waited_ms,
+        } => {
+            require_inline(&[what])?;
+            draft.push(DurabilityLowered {
+                what: what.clone(),
+                seq: *seq,
+                waited_ms: *waited_ms,
             });
         }
         _ => {}

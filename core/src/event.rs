@@ -105,6 +105,7 @@ kinds! {
     4  "data_key_created"         DataKeyCreated 1 true;
     5  "config_changed"           ConfigChanged 1 true;
     6  "strangers_refused"        StrangersRefused 1 false;
+    7  "durability_lowered"       DurabilityLowered 1 false;
     10 "device_pairing_requested" DevicePairingRequested 1 true;
     11 "device_approved"          DeviceApproved 1 true;
     12 "device_rejected"          DeviceRejected 1 true;
@@ -129,6 +130,8 @@ kinds! {
     54 "delivery_unknown"         DeliveryUnknown 1 true;
     55 "delivery_resent"          DeliveryResent 1 true;
     56 "delivery_cancelled"       DeliveryCancelled 1 true;
+    57 "delivery_begun"           DeliveryBegun 1 true;
+    58 "delivery_posted"          DeliveryPosted 1 true;
 }
 
 fn decode_payload<T: for<'de> Deserialize<'de>>(
@@ -227,6 +230,17 @@ events! {
         count: u64,
         /// The last reason.
         reason: String,
+    }
+
+    /// The remote log could not be reached in time, so something went on that otherwise waits
+    /// until its record is in the remote log. A machine lost meanwhile may lose that record.
+    DurabilityLowered {
+        /// What went on, as `delivery_attempted` or `telegram updates`.
+        what: String,
+        /// The record that was only on this disk.
+        seq: Seq,
+        /// How long the remote log was waited for, in milliseconds.
+        waited_ms: u64,
     }
 
     /// A device that is not paired asks to be let in, or a paired one asks for more.
@@ -512,6 +526,28 @@ events! {
         /// The delivery.
         delivery: DeliveryId,
     }
+
+    /// An answer is about to be shown on a channel while it is still being written: queued and
+    /// attempted in one.
+    DeliveryBegun {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The person or room.
+        peer: PeerId,
+        /// The channel.
+        channel: String,
+        /// The run that writes it; the record of its end will hold the text.
+        run: RunId,
+    }
+
+    /// The platform took the first form of an answer that is still being written. Its later forms
+    /// are edits of these messages, which may be repeated without harm.
+    DeliveryPosted {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The platform's ids of the messages.
+        receipt: Vec<String>,
+    }
 }
 
 impl Event {
@@ -555,7 +591,11 @@ impl Event {
             Event::DeliveryUnknown(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryResent(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryCancelled(event) => format!("delivery/{}", event.delivery),
-            Event::WriterStarted(_) | Event::SnapshotTaken(_) => "storage".to_owned(),
+            Event::DeliveryBegun(event) => format!("delivery/{}", event.delivery),
+            Event::DeliveryPosted(event) => format!("delivery/{}", event.delivery),
+            Event::WriterStarted(_) | Event::SnapshotTaken(_) | Event::DurabilityLowered(_) => {
+                "storage".to_owned()
+            }
             Event::CommandRecorded(_) => "command".to_owned(),
             Event::DataKeyCreated(_) => "vault".to_owned(),
             Event::ConfigChanged(_) => "config".to_owned(),

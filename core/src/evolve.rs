@@ -51,7 +51,11 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         Event::SessionCreated(e) => state.sessions.created(record, e),
         Event::MessageReceived(e) => state.sessions.received(record, e),
         Event::RunRequested(e) => {
-            state.runs.requested(record, e);
+            let retried = e
+                .retry_of
+                .as_ref()
+                .and_then(|_| state.sessions.last_peer(&e.session));
+            state.runs.requested(record, e, retried);
             state.outbox.queue(seq, Effect::Run(e.run.clone()));
         }
         Event::RunStarted(e) => state.runs.started(seq, e),
@@ -63,6 +67,11 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
             state.deliveries.queued(seq, e);
             state.outbox.queue(seq, Effect::Deliver(e.delivery.clone()));
         }
+        Event::DeliveryBegun(e) => {
+            state.deliveries.begun(seq, e);
+            state.outbox.queue(seq, Effect::Deliver(e.delivery.clone()));
+        }
+        Event::DeliveryPosted(e) => state.deliveries.posted(e),
         Event::DeliveryAttempted(e) => state.deliveries.attempted(&e.delivery),
         Event::DeliveryUnknown(e) => state.deliveries.unknown(&e.delivery),
         Event::DeliveryResent(e) => state.deliveries.resent(&e.delivery),
@@ -72,7 +81,7 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         Event::Unknown(_) if record.critical => {
             state.unknown_critical.get_or_insert(seq.0);
         }
-        Event::Unknown(_) | Event::StrangersRefused(_) => {}
+        Event::Unknown(_) | Event::StrangersRefused(_) | Event::DurabilityLowered(_) => {}
     }
 }
 
@@ -80,6 +89,7 @@ fn end_run(state: &mut State, record: &Record, run: &crate::ids::RunId) {
     if let Some(ended) = state.runs.ended(run) {
         state.outbox.done(ended.requested);
         state.sessions.run_ended(record, run, &ended);
+        state.deliveries.text_known(run, record.seq);
     }
 }
 

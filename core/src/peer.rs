@@ -7,6 +7,7 @@ use crate::actor::{Actor, Scope};
 use crate::command::{Action, Command, DmPolicy};
 use crate::content::Content;
 use crate::decide::{Draft, require_inline};
+use crate::delivery;
 use crate::error::Rejection;
 use crate::event::{PairingExpired, PeerApproved, PeerBlocked, PeerPairingRequested};
 use crate::ids::{PeerId, RequestId, RunId, Seq};
@@ -128,12 +129,18 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
                 draft.require(&command.actor, Scope::Write)?;
             }
             let (channel, account) = place(draft, peer, command.at)?;
+            let waited = draft.state.peers.request_of(peer).is_some();
+            let approved = draft.next_seq();
             draft.push(PeerApproved {
                 peer: peer.clone(),
-                channel,
+                channel: channel.clone(),
                 account,
                 is_operator,
             });
+            // Whoever waits is told; who was let in before knows.
+            if waited {
+                delivery::queue(draft, peer, channel, approved);
+            }
             Ok(())
         }
         Action::BlockPeer { peer } => {
@@ -146,6 +153,7 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
                 peer: peer.clone(),
                 channel,
             });
+            delivery::drop_due(draft, peer);
             Ok(())
         }
         Action::ReceiveFromPeer {
@@ -179,7 +187,7 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
 /// Drops the requests that lapsed by `at`.
 pub(crate) fn expire(draft: &mut Draft, at: Timestamp) {
     let peers = &draft.state.peers;
-    for (request, _) in peers
+    for (request, waiting) in peers
         .pending
         .iter()
         .filter(|(_, r)| r.asked.expires_at <= at)
@@ -187,6 +195,8 @@ pub(crate) fn expire(draft: &mut Draft, at: Timestamp) {
         draft.push(PairingExpired {
             request: request.clone(),
         });
+        // A code that no longer works is not told any more.
+        delivery::drop_due(draft, &waiting.asked.peer);
     }
 }
 
@@ -257,6 +267,7 @@ fn ask(
     let stream = format!("peer/{peer}");
     let name = draft.content(&stream, "self", inbound.name);
     let message = draft.content(&stream, "self", inbound.text);
+    let asked = draft.next_seq();
     draft.push(PeerPairingRequested {
         request: RequestId(draft.id("pairing request")),
         peer: peer.clone(),
@@ -267,6 +278,8 @@ fn ask(
         code: draft.code("pairing code", PEER_CODE_CHARS),
         expires_at: command.at.plus_ms(PEER_REQUEST_TTL_MS),
     });
+    // The code is told once: later messages of the same person find the request and say nothing.
+    delivery::queue(draft, peer, inbound.channel.to_owned(), asked);
     Ok(())
 }
 
@@ -274,7 +287,10 @@ fn session_key(channel: &str, peer: &PeerId, is_operator: bool) -> String {
     if is_operator {
         return session::MAIN_KEY.to_owned();
     }
-    format!("agent:main:{channel}:dm:{peer}")
+    // The id of a person begins with his channel, which the key says already.
+    let own = peer.as_str().strip_prefix(channel);
+    let own = own.and_then(|rest| rest.strip_prefix(':'));
+    format!("agent:main:{channel}:dm:{}", own.unwrap_or(peer.as_str()))
 }
 
 fn place(draft: &Draft, peer: &PeerId, at: Timestamp) -> Result<(String, String), Rejection> {

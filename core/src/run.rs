@@ -60,14 +60,20 @@ impl Runs {
             .filter(move |(_, run)| run.session == *session)
     }
 
-    pub(crate) fn requested(&mut self, record: &Record, event: &RunRequested) {
+    /// `retried` is whom the run that this one repeats answered.
+    pub(crate) fn requested(
+        &mut self,
+        record: &Record,
+        event: &RunRequested,
+        retried: Option<PeerId>,
+    ) {
         let run = Run {
             session: event.session.clone(),
             message: event.message,
             requested: record.seq,
             requested_at: record.at,
             started: None,
-            peer: record.actor.strip_prefix("peer:").map(PeerId::from),
+            peer: retried.or_else(|| record.actor.strip_prefix("peer:").map(PeerId::from)),
         };
         self.open.insert(event.run.clone(), run);
     }
@@ -114,14 +120,20 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         Action::CancelRun { run, text, reason } => {
             draft.require(&command.actor, Scope::Write)?;
             require_inline(&[reason])?;
-            let session = open(draft, run)?.session.clone();
-            let text = answer(draft, &session, text)?;
+            let Run { session, peer, .. } = open(draft, run)?.clone();
+            let content = answer(draft, &session, text)?;
+            let end = draft.next_seq();
             draft.push(RunCancelled {
                 run: run.clone(),
                 session,
-                text,
+                text: content,
                 reason: reason.clone(),
             });
+            // Whoever stopped an answer before its first word wants to read nothing.
+            let by_choice = matches!(reason.as_str(), "rpc" | "stop");
+            if !(by_choice && text.is_empty()) {
+                deliver(draft, run, peer, end);
+            }
             Ok(())
         }
         Action::FailRun {
@@ -132,9 +144,10 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         } => {
             require_system(&command.actor)?;
             require_inline(&[code, message])?;
-            let session = open(draft, run)?.session.clone();
+            let Run { session, peer, .. } = open(draft, run)?.clone();
             let text = answer(draft, &session, text)?;
             let (code, message) = (code.clone(), message.clone());
+            let end = draft.next_seq();
             draft.push(RunFailed {
                 run: run.clone(),
                 session,
@@ -142,15 +155,18 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
                 code,
                 message,
             });
+            deliver(draft, run, peer, end);
             Ok(())
         }
         Action::InterruptRun { run } => {
             require_system(&command.actor)?;
-            let session = open(draft, run)?.session.clone();
+            let Run { session, peer, .. } = open(draft, run)?.clone();
+            let end = draft.next_seq();
             draft.push(RunInterrupted {
                 run: run.clone(),
                 session,
             });
+            deliver(draft, run, peer, end);
             Ok(())
         }
         _ => Ok(()),
@@ -185,12 +201,22 @@ fn complete(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         usage: usage.clone(),
         duration_ms: *duration_ms,
     });
-    if let Some(peer) = peer
-        && !text.is_empty()
-    {
-        delivery::queue(draft, &peer, text_seq);
+    if !text.is_empty() {
+        deliver(draft, run, peer, text_seq);
     }
     Ok(())
+}
+
+/// What the end of a run says goes to whom it answers on a channel, unless it is on its way there
+/// already.
+fn deliver(draft: &mut Draft, run: &RunId, peer: Option<PeerId>, end: Seq) {
+    let Some(peer) = peer else { return };
+    let known = draft.state.peers.approved.get(&peer);
+    if let Some(channel) = known.map(|known| known.channel.clone())
+        && draft.state.deliveries.of_run(run).is_none()
+    {
+        delivery::queue(draft, &peer, channel, end);
+    }
 }
 
 fn retry(
@@ -205,11 +231,10 @@ fn retry(
         session
             .last_run
             .as_ref()
-            .is_some_and(|(last, _)| last == run)
+            .is_some_and(|last| last.run == *run)
     };
     let found = draft.state.sessions.iter().find(last);
-    let Some((id, (_, message))) = found.and_then(|(id, s)| Some((id, s.last_run.as_ref()?)))
-    else {
+    let Some((id, ended)) = found.and_then(|(id, s)| Some((id, s.last_run.as_ref()?))) else {
         return Err(Rejection::new(
             "not_last_run",
             "only the last answer can be tried again",
@@ -224,7 +249,7 @@ fn retry(
     draft.push(RunRequested {
         run: new_run.clone(),
         session: id.clone(),
-        message: *message,
+        message: ended.message,
         retry_of: Some(run.clone()),
     });
     Ok(())

@@ -6,7 +6,7 @@ use crate::command::Command;
 use crate::decide::Draft;
 use crate::error::Rejection;
 use crate::event::{MessageReceived, RunRequested, SessionCreated};
-use crate::ids::{RunId, Seq, SessionId};
+use crate::ids::{PeerId, RunId, Seq, SessionId};
 use crate::limits::{ID_BYTES_MAX, MESSAGE_BYTES_MAX, OPEN_RUNS_PER_SESSION_MAX, SESSIONS_MAX};
 use crate::record::Record;
 use crate::run::Run;
@@ -30,8 +30,19 @@ pub struct Session {
     pub last_at: Timestamp,
     /// Messages of people in it.
     pub messages: u64,
-    /// The last run that ended, and the message it answered: what Retry repeats.
-    pub last_run: Option<(RunId, Seq)>,
+    /// The last run that ended: what Retry repeats.
+    pub last_run: Option<LastRun>,
+}
+
+/// A run that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// The run.
+    pub run: RunId,
+    /// The message it answered.
+    pub message: Seq,
+    /// Whom on a channel it answered.
+    pub peer: Option<PeerId>,
 }
 
 /// All conversations.
@@ -93,8 +104,17 @@ impl Sessions {
         if let Some(session) = self.by_id.get_mut(&ended.session) {
             session.last = record.seq;
             session.last_at = record.at;
-            session.last_run = Some((run.clone(), ended.message));
+            session.last_run = Some(LastRun {
+                run: run.clone(),
+                message: ended.message,
+                peer: ended.peer.clone(),
+            });
         }
+    }
+
+    /// Whom on a channel the last run of a session answered.
+    pub(crate) fn last_peer(&self, session: &SessionId) -> Option<PeerId> {
+        self.by_id.get(session)?.last_run.as_ref()?.peer.clone()
     }
 }
 

@@ -1,7 +1,10 @@
 use super::*;
 use crate::testing::{Scene, complete, device, peer, write_in};
 
-const ASKED: &str = "peer_pairing_requested";
+/// A stranger is told his code.
+const ASKED: &str = "peer_pairing_requested delivery_queued";
+/// Who waited is told that he may talk.
+const LET_IN: &str = "peer_approved delivery_queued";
 const FIRST: &str = "session_created message_received run_requested";
 
 fn approve(name: &str, is_operator: bool) -> Action {
@@ -31,7 +34,7 @@ fn a_stranger_is_heard_once_he_was_let_in() {
     let mut scene = asked();
     scene.check(&peer("li"), hello("2"), "");
     scene.check(&device("talker"), approve("li", false), "!missing_scope");
-    scene.check(&device("admin"), approve("li", false), "peer_approved");
+    scene.check(&device("admin"), approve("li", false), LET_IN);
     assert!(scene.state.peers.pending.is_empty());
     assert!(
         scene.state.peers.approved[&PeerId::from("li")]
@@ -51,7 +54,7 @@ fn a_stranger_is_heard_once_he_was_let_in() {
 #[test]
 fn the_operator_himself_shares_the_main_session() {
     let mut scene = asked();
-    scene.check(&Actor::Local, approve("li", true), "peer_approved");
+    scene.check(&Actor::Local, approve("li", true), LET_IN);
     scene.check(&peer("li"), hello("1"), FIRST);
     assert!(scene.state.sessions.find(session::MAIN_KEY).is_some());
 }
@@ -66,7 +69,7 @@ fn who_may_not_talk_lets_nobody_into_the_main_session() {
         "device_approved",
     );
     scene.check(&device("porter"), approve("li", true), "!missing_scope");
-    scene.check(&device("porter"), approve("li", false), "peer_approved");
+    scene.check(&device("porter"), approve("li", false), LET_IN);
 }
 
 #[test]
@@ -81,14 +84,15 @@ fn a_fourth_stranger_on_an_account_is_ignored_without_a_word() {
         ASKED,
     );
     scene.now_ms += PEER_REQUEST_TTL_MS;
-    let expired = "pairing_expired ".repeat(4);
+    let expired = "pairing_expired delivery_cancelled ".repeat(4);
     scene.check(&peer("di"), hello("6"), &format!("{expired}{ASKED}"));
 }
 
 #[test]
 fn a_blocked_person_leaves_no_trace_until_he_is_let_in_again() {
     let mut scene = asked();
-    scene.check(&Actor::Local, block("li"), "peer_blocked");
+    let blocked = "peer_blocked delivery_cancelled";
+    scene.check(&Actor::Local, block("li"), blocked);
     scene.check(&Actor::Local, block("li"), "");
     scene.idempotency = Some(crate::command::Idempotency {
         method: "telegram",
@@ -112,9 +116,10 @@ fn a_blocked_person_leaves_no_trace_until_he_is_let_in_again() {
 #[test]
 fn a_person_blocked_while_an_answer_is_made_does_not_get_it() {
     let mut scene = asked();
-    scene.check(&Actor::Local, approve("li", false), "peer_approved");
+    scene.check(&Actor::Local, approve("li", false), LET_IN);
     scene.check(&peer("li"), hello("1"), FIRST);
-    scene.check(&Actor::Local, block("li"), "peer_blocked");
+    let blocked = "peer_blocked delivery_cancelled delivery_cancelled";
+    scene.check(&Actor::Local, block("li"), blocked);
     scene.check(&Actor::System, complete("1", "hi"), "run_completed");
     assert!(scene.state.outbox.is_empty());
 }
@@ -123,7 +128,7 @@ fn a_person_blocked_while_an_answer_is_made_does_not_get_it() {
 fn the_policy_decides_about_strangers() {
     let check = |policy, stranger: &str, known: &str| {
         let mut scene = asked();
-        scene.check(&Actor::Local, approve("li", false), "peer_approved");
+        scene.check(&Actor::Local, approve("li", false), LET_IN);
         scene.check(&peer("bo"), write_in("telegram", "2", policy), stranger);
         scene.check(&peer("li"), write_in("telegram", "3", policy), known);
     };
@@ -139,8 +144,12 @@ fn a_request_that_lapsed_cannot_be_approved() {
     scene.now_ms += PEER_REQUEST_TTL_MS;
     scene.check(&Actor::Local, approve("li", false), "!unknown_peer");
     scene.check(&Actor::Local, approve("nobody", false), "!unknown_peer");
-    scene.check(&peer("li"), hello("2"), &format!("pairing_expired {ASKED}"));
-    scene.check(&Actor::Local, approve("li", false), "peer_approved");
+    scene.check(
+        &peer("li"),
+        hello("2"),
+        &format!("pairing_expired delivery_cancelled {ASKED}"),
+    );
+    scene.check(&Actor::Local, approve("li", false), LET_IN);
 }
 
 #[test]

@@ -65,7 +65,12 @@ impl Intent {
 
 fn housekeeping(state: &State, what: u8) -> Action {
     let cursor = state.cursor;
-    match what % 3 {
+    match what % 4 {
+        3 => Action::RecordLoweredDurability {
+            what: "delivery_attempted".into(),
+            seq: cursor.seq,
+            waited_ms: 10_000,
+        },
         0 => Action::StartWriter {
             epoch: state.storage.epoch.next(),
             instance: "instance".into(),
@@ -103,7 +108,8 @@ fn configure(state: &State, change: u8, base: Option<bool>) -> Action {
 
 fn run(what: u8, run: RunId, text: String) -> Action {
     let (provider, model) = ("demo".to_owned(), "demo-1".to_owned());
-    match what % 6 {
+    match what % 7 {
+        6 => Action::BeginDelivery { run },
         0 => Action::StartRun {
             run,
             provider,
@@ -150,7 +156,11 @@ fn deliver(what: u8, delivery: DeliveryId) -> Action {
             code: "forbidden".into(),
             message: "the bot was blocked".into(),
         },
-        5 | 6 => Action::MarkDeliveryUnknown { delivery },
+        5 => Action::MarkDeliveryUnknown { delivery },
+        6 => Action::PostDelivery {
+            delivery,
+            receipt: vec!["41".into()],
+        },
         7 | 8 => Action::ResendDelivery { delivery },
         _ => Action::CancelDelivery { delivery },
     }
@@ -177,7 +187,7 @@ fn last_run(state: &State, pick: Index) -> RunId {
         .sessions
         .iter()
         .filter_map(|(_, s)| s.last_run.as_ref());
-    pick_of(ended.map(|(run, _)| run), pick)
+    pick_of(ended.map(|ended| &ended.run), pick)
 }
 
 /// One of what there is; an id that names nothing when there is nothing.

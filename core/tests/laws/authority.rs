@@ -152,8 +152,11 @@ fn is_authorised(taken: &Taken, event: &Event) -> Result<(), TestCaseError> {
             let approved = may(Scope::Pairing) && (!e.is_operator || may(Scope::Write));
             prop_assert!(approved || let_in_by_policy(event, &command.action));
         }
-        Event::ConfigChanged(_) | Event::DeliveryResent(_) | Event::DeliveryCancelled(_) => {
-            prop_assert!(may(Scope::Admin));
+        Event::ConfigChanged(_) | Event::DeliveryResent(_) => prop_assert!(may(Scope::Admin)),
+        Event::DeliveryCancelled(_) => {
+            // What waits for a person goes with the request or the person himself.
+            let goes_along = !matches!(command.action, Action::CancelDelivery { .. });
+            prop_assert!(goes_along || may(Scope::Admin));
         }
         Event::MessageReceived(_) => {
             let let_in = matches!(actor, Actor::Peer(_))

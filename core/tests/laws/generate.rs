@@ -34,7 +34,7 @@ fn intent() -> impl Strategy<Value = Intent> {
     let n = || 0..3_u8;
     let index = any::<Index>;
     prop_oneof![
-        1 => n().prop_map(Intent::Housekeeping),
+        1 => (0..4_u8).prop_map(Intent::Housekeeping),
         2 => (0..6_u8, any::<Option<bool>>()).prop_map(|(c, b)| Intent::Configure(c, b)),
         4 => (n(), scopes()).prop_map(|(d, s)| Intent::AskIn(d, s)),
         4 => (index(), proptest::option::of(scopes())).prop_map(|(r, s)| Intent::Approve(r, s)),
@@ -48,7 +48,7 @@ fn intent() -> impl Strategy<Value = Intent> {
         4 => (n(), 0..6_u8, 0..2_u8).prop_map(|(s, r, t)| Intent::Say(s, r, t)),
         6 => (n(), 0..6_u8, 0..2_u8, policy()).prop_map(|(p, r, t, y)| Intent::PeerSays(p, r, t, y)),
         2 => (index(), 0..6_u8).prop_map(|(r, n)| Intent::Retry(r, n)),
-        8 => (0..6_u8, index(), 0..2_u8).prop_map(|(w, r, t)| Intent::Run(w, r, t)),
+        8 => (0..7_u8, index(), 0..2_u8).prop_map(|(w, r, t)| Intent::Run(w, r, t)),
         10 => (0..10_u8, index()).prop_map(|(w, d)| Intent::Deliver(w, d)),
     ]
 }
@@ -78,7 +78,11 @@ pub(crate) fn step(actor: impl Strategy<Value = Option<Actor>>) -> impl Strategy
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let actor = proptest::option::weighted(0.2, actor());
     let steps = proptest::collection::vec(step(actor), 1..32);
-    let before = proptest::option::of(any::<Index>().prop_map(use_it));
+    let before = prop_oneof![
+        any::<Index>().prop_map(use_it),
+        any::<Index>().prop_map(answering)
+    ];
+    let before = proptest::option::of(before);
     (before, steps).prop_map(|(before, steps)| {
         let before = before.unwrap_or_default();
         before.into_iter().chain(steps).collect()
@@ -100,11 +104,26 @@ fn use_it(any: Index) -> Vec<Step> {
         Intent::PeerSays(2, 1, 0, DmPolicy::Pairing),
         Intent::Run(1, any, 0),
     ];
-    let step = |intent| Step {
+    intents.into_iter().map(step_of).collect()
+}
+
+/// A person gets an answer that is shown while it is written.
+fn answering(any: Index) -> Vec<Step> {
+    let intents = [
+        Intent::Redeem(0, Scopes::all()),
+        Intent::PeerSays(0, 0, 0, DmPolicy::Open),
+        Intent::Run(0, any, 0),
+        Intent::Run(6, any, 0),
+        Intent::Deliver(6, any),
+    ];
+    intents.into_iter().map(step_of).collect()
+}
+
+fn step_of(intent: Intent) -> Step {
+    Step {
         pause_ms: 1,
         actor: None,
         key: None,
         intent,
-    };
-    intents.into_iter().map(step).collect()
+    }
 }
