@@ -300,6 +300,11 @@ pub enum Action {
         /// One sentence for a person.
         message: String,
     },
+    /// An attempted delivery was surely not sent.
+    ReturnDelivery {
+        /// The delivery.
+        delivery: DeliveryId,
+    },
     /// Nobody knows what became of an attempted delivery.
     MarkDeliveryUnknown {
         /// The delivery.

@@ -95,6 +95,7 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         | Action::InterruptRun { .. } => run::decide(draft, command),
         Action::BeginDelivery { .. }
         | Action::PostDelivery { .. }
+        | Action::ReturnDelivery { .. }
         | Action::AttemptDelivery { .. }
         | Action::ConfirmDelivery { .. }
         | Action::FailDelivery { .. }

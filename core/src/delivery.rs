@@ -11,7 +11,7 @@ use crate::decide::{Draft, require_inline, require_system};
 use crate::error::Rejection;
 use crate::event::{
     DeliveryAttempted, DeliveryBegun, DeliveryCancelled, DeliveryConfirmed, DeliveryFailed,
-    DeliveryPosted, DeliveryQueued, DeliveryResent, DeliveryUnknown, Event,
+    DeliveryPosted, DeliveryQueued, DeliveryResent, DeliveryReturned, DeliveryUnknown, Event,
 };
 use crate::ids::{DeliveryId, PeerId, RunId, Seq};
 use crate::limits::RECEIPTS_MAX;
@@ -46,6 +46,8 @@ pub struct Delivery {
     pub receipt: Vec<String>,
     /// The record that queued it.
     pub queued: Seq,
+    /// The record of its newest attempt.
+    pub attempted: Option<Seq>,
     /// Where it stands.
     pub status: DeliveryStatus,
 }
@@ -94,6 +96,7 @@ impl Deliveries {
             run: None,
             receipt: Vec::new(),
             queued: seq,
+            attempted: None,
             status: DeliveryStatus::Due,
         };
         self.open.insert(event.delivery.clone(), delivery);
@@ -107,6 +110,7 @@ impl Deliveries {
             run: Some(event.run.clone()),
             receipt: Vec::new(),
             queued: seq,
+            attempted: Some(seq),
             status: DeliveryStatus::Streaming,
         };
         self.open.insert(event.delivery.clone(), delivery);
@@ -126,14 +130,18 @@ impl Deliveries {
         }
     }
 
-    pub(crate) fn attempted(&mut self, delivery: &DeliveryId) {
+    pub(crate) fn attempted(&mut self, seq: Seq, delivery: &DeliveryId) {
         self.set(delivery, DeliveryStatus::Attempted);
+        if let Some(open) = self.open.get_mut(delivery) {
+            open.attempted = Some(seq);
+        }
     }
 
     pub(crate) fn unknown(&mut self, delivery: &DeliveryId) {
         self.set(delivery, DeliveryStatus::Unknown);
     }
 
+    /// It is to be attempted again, from the beginning.
     pub(crate) fn resent(&mut self, delivery: &DeliveryId) {
         self.set(delivery, DeliveryStatus::Due);
         if let Some(open) = self.open.get_mut(delivery) {
@@ -225,6 +233,15 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
                 message,
             }
             .into()
+        }
+        Action::ReturnDelivery { delivery } => {
+            require_system(&command.actor)?;
+            let open = expect(draft, delivery, &[Attempted])?;
+            if !open.receipt.is_empty() {
+                return Err(wrong_status());
+            }
+            let delivery = delivery.clone();
+            DeliveryReturned { delivery }.into()
         }
         Action::MarkDeliveryUnknown { delivery } => {
             require_system(&command.actor)?;
@@ -376,6 +393,19 @@ mod tests {
         scene.check(&device("talker"), RESEND(id.clone()), "!missing_scope");
         scene.check(&device("admin"), RESEND(id.clone()), "delivery_resent");
         scene.check(&Actor::System, ATTEMPT(id), "delivery_attempted");
+    }
+
+    #[test]
+    fn a_reply_that_was_surely_not_sent_is_due_again() {
+        let (mut scene, id) = due();
+        let back = || Action::ReturnDelivery {
+            delivery: id.clone(),
+        };
+        scene.check(&Actor::System, back(), "!wrong_status");
+        scene.check(&Actor::System, ATTEMPT(id.clone()), "delivery_attempted");
+        scene.check(&Actor::Local, back(), "!not_allowed");
+        scene.check(&Actor::System, back(), "delivery_returned");
+        scene.check(&Actor::System, ATTEMPT(id.clone()), "delivery_attempted");
     }
 
     #[test]

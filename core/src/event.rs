@@ -132,6 +132,7 @@ kinds! {
     56 "delivery_cancelled"       DeliveryCancelled 1 true;
     57 "delivery_begun"           DeliveryBegun 1 true;
     58 "delivery_posted"          DeliveryPosted 1 true;
+    59 "delivery_returned"        DeliveryReturned 1 true;
 }
 
 fn decode_payload<T: for<'de> Deserialize<'de>>(
@@ -540,6 +541,12 @@ events! {
         run: RunId,
     }
 
+    /// An attempted delivery was surely not sent before the gateway stopped; it is due again.
+    DeliveryReturned {
+        /// The delivery.
+        delivery: DeliveryId,
+    }
+
     /// The platform took the first form of an answer that is still being written. Its later forms
     /// are edits of these messages, which may be repeated without harm.
     DeliveryPosted {
@@ -593,6 +600,7 @@ impl Event {
             Event::DeliveryCancelled(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryBegun(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryPosted(event) => format!("delivery/{}", event.delivery),
+            Event::DeliveryReturned(event) => format!("delivery/{}", event.delivery),
             Event::WriterStarted(_) | Event::SnapshotTaken(_) | Event::DurabilityLowered(_) => {
                 "storage".to_owned()
             }

@@ -72,8 +72,9 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
             state.outbox.queue(seq, Effect::Deliver(e.delivery.clone()));
         }
         Event::DeliveryPosted(e) => state.deliveries.posted(e),
-        Event::DeliveryAttempted(e) => state.deliveries.attempted(&e.delivery),
+        Event::DeliveryAttempted(e) => state.deliveries.attempted(seq, &e.delivery),
         Event::DeliveryUnknown(e) => state.deliveries.unknown(&e.delivery),
+        Event::DeliveryReturned(e) => state.deliveries.resent(&e.delivery),
         Event::DeliveryResent(e) => state.deliveries.resent(&e.delivery),
         Event::DeliveryConfirmed(e) => end_delivery(state, &e.delivery),
         Event::DeliveryFailed(e) => end_delivery(state, &e.delivery),

@@ -110,17 +110,20 @@ string_id! {
 pub struct Entropy(pub [u8; 32]);
 
 impl Entropy {
-    /// Sixteen bytes for the given purpose; different purposes give independent bytes.
-    pub fn bytes(&self, purpose: &str) -> [u8; 16] {
-        let hash = blake3::keyed_hash(&self.0, purpose.as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(hash.as_bytes().split_at(16).0);
+    /// Bytes for the given purpose; different purposes give independent bytes.
+    pub fn bytes<const N: usize>(&self, purpose: &str) -> [u8; N] {
+        let mut bytes = [0; N];
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher
+            .update(purpose.as_bytes())
+            .finalize_xof()
+            .fill(&mut bytes);
         bytes
     }
 
     /// Thirty-two lowercase hex digits for the given purpose.
     pub fn hex(&self, purpose: &str) -> String {
-        hex(&self.bytes(purpose))
+        hex(&self.bytes::<16>(purpose))
     }
 
     /// A short code from an alphabet without look-alikes, for people to compare.
@@ -129,7 +132,7 @@ impl Entropy {
             'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P', 'Q', 'R', 'S',
             'T', 'U', 'V', 'W', 'X', 'Y', 'Z', '2', '3', '4', '5', '6', '7', '8', '9',
         ];
-        self.bytes(purpose)
+        self.bytes::<16>(purpose)
             .iter()
             .take(length)
             .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))

@@ -4,6 +4,7 @@
 //! ships what is missing there) → load data keys → rebuild the state → start writer and shipper.
 //! No command is accepted before all of it is done.
 
+use crate::channels::Channels;
 use crate::exit::{Exit, Failure};
 use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
@@ -46,6 +47,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let settings = &gateway.settings;
     let store_settings = StoreSettings::default();
     let model = models::build(settings)?;
+    let channels = Channels::new(settings)?;
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
     let (mut log, keyring) = open_log(gateway, &store_settings).await?;
     let keyring = Arc::new(keyring);
@@ -87,6 +89,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         live: LiveRuns::default(),
         model,
         backups: Backups::default(),
+        channels,
     });
     let writer = spawn_writer(gateway, writer)?;
     tokio::spawn(watch_shipping(Arc::clone(gateway), ship_end));

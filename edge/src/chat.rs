@@ -6,7 +6,7 @@
 
 use crate::gateway::{Gateway, Running};
 use crate::limits::DELTA_INTERVAL_MS;
-use crate::outbox::stop_reason;
+use crate::outbox::turns::stop_reason;
 use crate::stamp;
 use moltbot_agent::RunOutcome;
 use moltbot_core::actor::Scope;
@@ -47,7 +47,8 @@ impl Chat {
     }
 
     /// Drives a run and sends what it says, at a bounded pace.
-    pub async fn stream<F, Fut>(&self, drive: F) -> RunOutcome
+    /// `first_words` is called once, when there are any.
+    pub async fn stream<F, Fut>(&self, first_words: impl Fn(), drive: F) -> RunOutcome
     where
         F: FnOnce(Box<dyn FnMut(&str) + Send>) -> Fut,
         Fut: Future<Output = RunOutcome>,
@@ -65,7 +66,13 @@ impl Chat {
         loop {
             tokio::select! {
                 outcome = &mut driven => return outcome,
-                _ = ticks.tick() => sent_bytes = self.delta(sent_bytes),
+                _ = ticks.tick() => {
+                    let before = sent_bytes;
+                    sent_bytes = self.delta(sent_bytes);
+                    if before == 0 && sent_bytes > 0 {
+                        first_words();
+                    }
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 use crate::auth::grant::Grants;
 use crate::auth::limiter::Limiter;
 use crate::auth::token::Secret;
+use crate::channels::Channels;
 use crate::exit::Failure;
 use crate::reader::Reader;
 use crate::runs::LiveRuns;
@@ -115,6 +116,8 @@ pub struct Running {
     pub model: Arc<dyn Model>,
     /// Backups under way.
     pub backups: Backups,
+    /// Chat platforms.
+    pub channels: Channels,
 }
 
 impl Gateway {

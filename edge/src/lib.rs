@@ -14,6 +14,7 @@
 
 pub mod auth;
 pub mod boot;
+pub mod channels;
 pub mod chat;
 pub mod cli;
 pub mod exit;

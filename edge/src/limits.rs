@@ -96,3 +96,26 @@ pub const SHUTDOWN_SHIP_MS: u64 = 30_000;
 pub const SHUTDOWN_ORPHAN_MS: u64 = 5_000;
 /// What clients are told about how long a restart takes.
 pub const RESTART_EXPECTED_MS: u64 = 2_000;
+
+/// Deliveries under way at the same time.
+pub const DELIVERIES_MAX: usize = 64;
+/// How long an attempt waits until its record is in the remote log; then it goes on, with an alarm.
+pub const ATTEMPT_REPLICATION_WAIT_MS: u64 = 10_000;
+/// How long a received message waits likewise before its platform may forget it.
+pub const INBOX_REPLICATION_WAIT_MS: u64 = 2_000;
+/// Things that the outbox has not looked at yet.
+pub const OUTBOX_QUEUE: usize = 1_024;
+/// First and longest pause before something that surely was not sent is sent again.
+pub const DELIVERY_RETRY_MS: (u64, u64) = (500, 30_000);
+/// After this time a delivery that cannot be sent counts as failed.
+pub const DELIVERY_PATIENCE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Chats whose pace is remembered; beyond it those that may be written to anyway are forgotten.
+pub const PACED_CHATS_MAX: usize = 10_000;
+/// First and longest pause before a platform is asked again after an error.
+pub const CHANNEL_RETRY_MS: (u64, u64) = (1_000, 60_000);
+/// Pause while another process receives for the same bot.
+pub const CHANNEL_CONFLICT_WAIT_MS: u64 = 30_000;
+/// How often a message is offered again to a conversation that has too many waiting.
+pub const HELD_BACK_RETRY_MS: u64 = 500;
+/// Time for deliveries under way to end at shutdown.
+pub const SHUTDOWN_DELIVERIES_MS: u64 = 5_000;

@@ -1,25 +1,34 @@
 //! Seals personal content before it is recorded.
 //!
-//! Invariant: a data key is durable before the first content sealed with it is appended.
+//! Invariant: a data key is durable before the first content sealed with it is appended. Keys and
+//! nonces come from the command's entropy, which is never recorded.
 
-use crate::stamp;
 use moltbot_core::content::{Content, DataKey};
 use moltbot_core::error::Rejection;
 use moltbot_core::event::Event;
+use moltbot_core::ids::Entropy;
 use moltbot_store::error::StoreError;
 use moltbot_store::keys::Keyring;
 
 /// Seals all content of a command's events; creates the data keys that they announce.
-pub fn seal(events: &mut [Event], keyring: &Keyring) -> Result<(), SealError> {
+pub fn seal(
+    events: &mut [Event],
+    keyring: &Keyring,
+    entropy: &Entropy,
+) -> Result<(), SealError> {
     let announced = |event: &Event| match event {
-        Event::DataKeyCreated(created) => Some((created.key.clone(), DataKey(stamp::random()))),
+        Event::DataKeyCreated(created) => {
+            let key = DataKey(entropy.bytes(&format!("data key {}", created.key)));
+            Some((created.key.clone(), key))
+        }
         _ => None,
     };
     let new_keys: Vec<_> = events.iter().filter_map(announced).collect();
     if !new_keys.is_empty() {
         keyring.create(&new_keys)?;
     }
-    for content in events.iter_mut().flat_map(Event::contents_mut) {
+    let contents = events.iter_mut().flat_map(Event::contents_mut);
+    for (number, content) in contents.enumerate() {
         if let Content::Plain { key, .. } = content {
             let Some(data_key) = keyring.get(key) else {
                 return Err(SealError::Rejected(Rejection::new(
@@ -27,7 +36,7 @@ pub fn seal(events: &mut [Event], keyring: &Keyring) -> Result<(), SealError> {
                     "the key that protects this conversation is gone; begin a new one",
                 )));
             };
-            content.seal(&data_key, stamp::random());
+            content.seal(&data_key, entropy.bytes(&format!("nonce {number}")));
         }
     }
     Ok(())

@@ -4,15 +4,17 @@
 //! recorded, the tail shipped, exit.
 
 use crate::boot::{self, Booted};
+use crate::channels::receive;
 use crate::exit::{Exit, Failure};
 use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
 use crate::http::server;
 use crate::limits::{
-    RESTART_EXPECTED_MS, SHUTDOWN_ORPHAN_MS, SHUTDOWN_RUNS_MS, SHUTDOWN_SHIP_MS,
+    RESTART_EXPECTED_MS, SHUTDOWN_DELIVERIES_MS, SHUTDOWN_ORPHAN_MS, SHUTDOWN_RUNS_MS,
+    SHUTDOWN_SHIP_MS,
     SHUTDOWN_SOCKETS_MS,
 };
-use crate::outbox;
+use crate::outbox::{self, Outbox};
 use crate::settings::Settings;
 use crate::stamp;
 use crate::storage;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 /// How serving ended.
@@ -63,7 +66,12 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
     let running = Arc::clone(&booted.running);
     outbox::recover(&running).await;
     gateway.set_running(Arc::clone(&running));
-    tokio::spawn(outbox::watch(Arc::clone(&gateway), Arc::clone(&running)));
+    let outbox = Outbox::new(&gateway, &running);
+    let outbox = tokio::spawn(outbox.run(Duration::from_millis(SHUTDOWN_DELIVERIES_MS)));
+    for (_, platform) in running.channels.iter() {
+        let (gateway, running) = (Arc::clone(&gateway), Arc::clone(&running));
+        tokio::spawn(receive::keep(gateway, running, Arc::clone(platform)));
+    }
     tokio::spawn(notify::follow(Arc::clone(&gateway), Arc::clone(&running)));
     tokio::spawn(notify::keep_house(Arc::clone(&running)));
     tokio::spawn(storage::announce(
@@ -74,7 +82,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
     tokio::spawn(warn_of_dev_mode(Arc::clone(&gateway)));
     welcome(&gateway, &running);
     let stop = gateway.stopped().await;
-    shut_down(&gateway, booted, &stop).await;
+    shut_down(&gateway, booted, outbox, &stop).await;
     server.abort();
     match stop {
         Stop::Terminate => Ok(Served::Ended),
@@ -145,7 +153,7 @@ async fn warn_of_dev_mode(gateway: Arc<Gateway>) {
     }
 }
 
-async fn shut_down(gateway: &Gateway, booted: Booted, stop: &Stop) {
+async fn shut_down(gateway: &Gateway, booted: Booted, outbox: JoinHandle<()>, stop: &Stop) {
     gateway.phase.send_replace(Phase::Stopping);
     let running = booted.running;
     let reason = match stop {
@@ -157,7 +165,9 @@ async fn shut_down(gateway: &Gateway, booted: Booted, stop: &Stop) {
     gateway.hub.broadcast("shutdown", &payload, Scope::Read);
     let is_sound = !matches!(stop, Stop::Failed(_));
     if is_sound {
-        outbox::stop(&running, Duration::from_millis(SHUTDOWN_RUNS_MS)).await;
+        outbox::turns::stop(&running, Duration::from_millis(SHUTDOWN_RUNS_MS)).await;
+        // What is being sent ends by itself or is given up after a while; the outbox knows when.
+        let _ = outbox.await;
     }
     gateway.hub.close_all(&Close::new(1012, "service restart"));
     running.commands.stop().await;

@@ -12,6 +12,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use url::Url;
 
+mod channels;
+
+pub use channels::TelegramBot;
+
 /// The default port.
 pub const PORT: u16 = 18_789;
 
@@ -74,6 +78,8 @@ pub struct Settings {
     pub place: Place,
     /// Which model answers.
     pub provider: Provider,
+    /// The Telegram bot, if there is one.
+    pub telegram: Option<TelegramBot>,
     /// Skips pairing. Never in production.
     pub dev_mode: bool,
     /// The operator's time zone, east of UTC.
@@ -99,6 +105,7 @@ impl Settings {
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
             place: place(env)?,
             provider: provider(env),
+            telegram: channels::telegram(env)?,
             dev_mode: env("DEV_MODE").as_deref() == Some("true"),
             utc_offset_minutes: utc_offset_minutes(env)?,
             home,

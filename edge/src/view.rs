@@ -51,9 +51,9 @@ impl View {
     }
 
     /// Folds what was appended. Who follows is told by [`View::announce`].
-    pub fn apply(&self, records: &[(Record, Event)]) {
+    pub fn apply(&self, records: &[Record], events: &[Event]) {
         let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
-        for (record, event) in records {
+        for (record, event) in records.iter().zip(events) {
             model.apply(record, event);
         }
     }

@@ -8,25 +8,22 @@
 //! ever tried again by this process.
 
 use crate::limits::{WRITER_BATCH_BYTES, WRITER_BATCH_COMMANDS, WRITER_QUEUE_COMMANDS};
-use crate::seal::{self, SealError};
 use crate::stamp;
 use crate::view::View;
 use moltbot_core::actor::Actor;
-use moltbot_core::chain::Hash;
-use moltbot_core::codec;
 use moltbot_core::command::{Action, Command, Idempotency};
-use moltbot_core::decide::{Decision, decide};
 use moltbot_core::error::Rejection;
-use moltbot_core::event::Event;
-use moltbot_core::evolve::evolve;
 use moltbot_core::ids::Seq;
 use moltbot_core::record::Record;
-use moltbot_core::state::State;
 use moltbot_store::error::StoreError;
 use moltbot_store::keys::Keyring;
 use moltbot_store::log::EventLog;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+
+pub mod recorder;
+
+use recorder::Recorder;
 
 /// A command on its way in.
 #[derive(Debug, Clone)]
@@ -121,9 +118,7 @@ impl Commands {
 
 /// The writer, before its thread runs.
 pub struct Writer {
-    log: Box<dyn EventLog>,
-    keyring: Arc<Keyring>,
-    state: State,
+    recorder: Recorder,
     view: Arc<View>,
     appended: Appended,
     queue: mpsc::Receiver<Message>,
@@ -131,17 +126,9 @@ pub struct Writer {
 
 #[derive(Default)]
 struct Batch {
-    records: Vec<(Record, Event)>,
-    bytes: usize,
     commands: usize,
     answers: Vec<(Answer, Accepted)>,
     is_last: bool,
-}
-
-impl Batch {
-    fn is_open(&self) -> bool {
-        !self.is_last && self.commands < WRITER_BATCH_COMMANDS && self.bytes < WRITER_BATCH_BYTES
-    }
 }
 
 impl Writer {
@@ -154,13 +141,10 @@ impl Writer {
     ) -> (Writer, Commands) {
         let (sender, queue) = mpsc::channel(WRITER_QUEUE_COMMANDS);
         let state = view.read(|model| model.state.clone());
-        let appended = Box::new(appended);
         let writer = Writer {
-            log,
-            keyring,
-            state,
+            recorder: Recorder::new(log, keyring, state),
             view,
-            appended,
+            appended: Box::new(appended),
             queue,
         };
         (writer, Commands { queue: sender })
@@ -171,7 +155,7 @@ impl Writer {
         while let Some(first) = self.queue.blocking_recv() {
             let mut batch = Batch::default();
             self.take(first, &mut batch)?;
-            while batch.is_open() {
+            while self.has_room(&batch) {
                 let Ok(next) = self.queue.try_recv() else {
                     break;
                 };
@@ -186,6 +170,11 @@ impl Writer {
         Ok(())
     }
 
+    fn has_room(&self, batch: &Batch) -> bool {
+        let is_small = self.recorder.staged_bytes() < WRITER_BATCH_BYTES;
+        !batch.is_last && batch.commands < WRITER_BATCH_COMMANDS && is_small
+    }
+
     /// Decides on a command and adds its records to the batch.
     fn take(&mut self, message: Message, batch: &mut Batch) -> Result<(), StoreError> {
         let Message::Command(intent, answer_to) = message else {
@@ -193,92 +182,22 @@ impl Writer {
             return Ok(());
         };
         batch.commands += 1;
-        let command = stamped(*intent);
-        let answer = match decide(&self.state, &command) {
-            Ok(Decision::Duplicate(seq)) => Accepted {
-                seq,
-                events: Vec::new(),
-                duplicate: true,
-            },
-            Ok(Decision::Events(events)) => match self.prepare(&command, events) {
-                Ok(records) => self.accept(records, batch),
-                Err(SealError::Store(error)) => return Err(error),
-                Err(SealError::Rejected(rejection)) => {
-                    let _ = answer_to.send(Err(Refused::Rejected(rejection)));
-                    return Ok(());
-                }
-            },
-            Err(rejection) => {
+        match self.recorder.stage(&stamped(*intent))? {
+            Ok(accepted) => batch.answers.push((answer_to, accepted)),
+            Err(refused) => {
                 // Whoever asked may have gone; then nobody needs the answer.
-                let _ = answer_to.send(Err(Refused::Rejected(rejection)));
-                return Ok(());
+                let _ = answer_to.send(Err(refused));
             }
-        };
-        batch.answers.push((answer_to, answer));
+        }
         Ok(())
-    }
-
-    /// Seals, encodes and links the events of one command.
-    fn prepare(
-        &self,
-        command: &Command,
-        mut events: Vec<Event>,
-    ) -> Result<Vec<(Record, Event)>, SealError> {
-        seal::seal(&mut events, &self.keyring)?;
-        let first = self.state.cursor.seq.next();
-        let correlation = command.correlation.unwrap_or(first);
-        let mut cursor = self.state.cursor;
-        let mut records = Vec::with_capacity(events.len());
-        for event in events {
-            let seq = cursor.seq.next();
-            let record = Record {
-                seq,
-                at: command.at,
-                actor: command.actor.to_string(),
-                cause: if seq == first {
-                    command.cause
-                } else {
-                    Some(first)
-                },
-                correlation,
-                stream: event.stream(),
-                kind: event.kind(),
-                version: event.version(),
-                critical: event.critical(),
-                payload: event.encode().map_err(|error| cannot_record(&error))?,
-                prev_hash: Hash::ZERO,
-                hash: Hash::ZERO,
-            };
-            let record = codec::link(record, cursor.hash).map_err(|error| cannot_record(&error))?;
-            cursor = record.cursor();
-            records.push((record, event));
-        }
-        Ok(records)
-    }
-
-    /// Folds the records of one command, so that the next one of the batch sees them.
-    fn accept(&mut self, records: Vec<(Record, Event)>, batch: &mut Batch) -> Accepted {
-        let mut events = Vec::with_capacity(records.len());
-        for (record, event) in records {
-            evolve(&mut self.state, &record, &event);
-            events.push((record.seq, record.kind));
-            batch.bytes += record.payload.len();
-            batch.records.push((record, event));
-        }
-        Accepted {
-            seq: self.state.cursor.seq,
-            events,
-            duplicate: false,
-        }
     }
 
     /// Makes the batch durable, then answers and publishes.
     fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
-        if !batch.records.is_empty() {
-            let records: Vec<Record> = batch.records.iter().map(|(r, _)| r.clone()).collect();
-            self.log.append(&records)?;
-            self.view.apply(&batch.records);
-            (self.appended)(&records);
+        let committed = self.recorder.commit()?;
+        if !committed.records.is_empty() {
+            self.view.apply(&committed.records, &committed.events);
+            (self.appended)(&committed.records);
         }
         // Whoever asked comes first; the many who follow can wait until he has his answer.
         for (answer, accepted) in batch.answers {
@@ -299,8 +218,4 @@ fn stamped(intent: Intent) -> Command {
         idempotency: intent.idempotency,
         action: intent.action,
     }
-}
-
-fn cannot_record(error: &moltbot_core::error::CodecError) -> SealError {
-    SealError::Rejected(Rejection::new("cannot_record", error.to_string()))
 }

@@ -161,7 +161,8 @@ fn deliver(what: u8, delivery: DeliveryId) -> Action {
             delivery,
             receipt: vec!["41".into()],
         },
-        7 | 8 => Action::ResendDelivery { delivery },
+        7 => Action::ReturnDelivery { delivery },
+        8 | 9 => Action::ResendDelivery { delivery },
         _ => Action::CancelDelivery { delivery },
     }
 }

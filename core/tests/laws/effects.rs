@@ -46,6 +46,7 @@ proptest! {
                     attempted.insert(e.delivery.clone()) || posted.remove(&e.delivery)
                 ),
                 Event::DeliveryConfirmed(e) => prop_assert!(attempted.contains(&e.delivery)),
+                Event::DeliveryReturned(e) => prop_assert!(attempted.remove(&e.delivery)),
                 Event::DeliveryResent(e) => {
                     posted.remove(&e.delivery);
                     prop_assert!(attempted.remove(&e.delivery));

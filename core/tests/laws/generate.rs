@@ -49,7 +49,7 @@ fn intent() -> impl Strategy<Value = Intent> {
         6 => (n(), 0..6_u8, 0..2_u8, policy()).prop_map(|(p, r, t, y)| Intent::PeerSays(p, r, t, y)),
         2 => (index(), 0..6_u8).prop_map(|(r, n)| Intent::Retry(r, n)),
         8 => (0..7_u8, index(), 0..2_u8).prop_map(|(w, r, t)| Intent::Run(w, r, t)),
-        10 => (0..10_u8, index()).prop_map(|(w, d)| Intent::Deliver(w, d)),
+        10 => (0..11_u8, index()).prop_map(|(w, d)| Intent::Deliver(w, d)),
     ]
 }
 

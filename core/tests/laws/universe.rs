@@ -108,7 +108,7 @@ impl Intent {
     fn actor(&self) -> Actor {
         match self {
             Intent::Housekeeping(_) | Intent::ExpirePairings | Intent::Run(..) => Actor::System,
-            Intent::Deliver(what, _) if *what < 7 => Actor::System,
+            Intent::Deliver(what, _) if *what < 8 => Actor::System,
             Intent::AskIn(n, _) | Intent::Revoke(n) => Actor::Device(device(*n)),
             // In a gateway in use, this one may let others in but does not administer.
             Intent::Approve(_, Some(_)) | Intent::Rotate(_) => Actor::Device(device(1)),

@@ -1,13 +1,12 @@
-//! The outbox: performs what has to happen and reports the outcome as a command.
+//! Model turns: from a due run to the record of how it ended.
 //!
-//! Invariant: the only place that acts because of an event. What it acts on is state; what it
-//! learns goes back through the writer. After a crash the state says what is still to be done:
-//! a run without `run_started` begins, one with it was interrupted; a delivery that was attempted
-//! is unknown and never repeated on its own.
+//! Invariant: a run that was begun ends in exactly one record, unless the process ends first; then
+//! the next one records that it was interrupted.
 
+use super::deliver;
+use super::step::Input;
 use crate::chat::Chat;
 use crate::gateway::{Gateway, Running};
-use crate::limits::RUNS_MAX;
 use crate::models;
 use crate::prompt;
 use crate::runs::Live;
@@ -16,90 +15,22 @@ use crate::writer::{Intent, Refused};
 use moltbot_agent::{Cancel, RunLimits, RunOutcome, StopReason, drive};
 use moltbot_core::actor::Actor;
 use moltbot_core::command::Action;
-use moltbot_core::delivery::DeliveryStatus;
 use moltbot_core::event::Usage;
 use moltbot_core::ids::{RunId, Seq};
-use moltbot_core::outbox::Effect;
 use moltbot_core::run::Run;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
-use tracing::{error, warn};
+use tokio::sync::mpsc;
+use tracing::warn;
 
-/// Reports what was under way when the process before this one ended.
-pub async fn recover(running: &Running) {
-    let (runs, deliveries) = running.view.read(|model| {
-        let started = |(id, run): (&RunId, &Run)| run.started.map(|_| id.clone());
-        let runs: Vec<RunId> = model.state.runs.iter().filter_map(started).collect();
-        let attempted = model.state.deliveries.iter();
-        let attempted = attempted.filter(|(_, d)| d.status == DeliveryStatus::Attempted);
-        (
-            runs,
-            attempted.map(|(id, _)| id.clone()).collect::<Vec<_>>(),
-        )
-    });
-    let interrupted = runs.into_iter().map(|run| Action::InterruptRun { run });
-    let unknown = deliveries
-        .into_iter()
-        .map(|delivery| Action::MarkDeliveryUnknown { delivery });
-    for action in interrupted.chain(unknown) {
-        if let Err(refused) = running.submit(Intent::new(Actor::System, action)).await {
-            warn!(
-                ?refused,
-                "an effect of the process before this one could not be reported"
-            );
-        }
-    }
-}
-
-/// Watches the outbox until the gateway stops.
-pub async fn watch(gateway: Arc<Gateway>, running: Arc<Running>) {
-    let mut head = running.view.head();
-    let ended = Arc::new(Notify::new());
-    let mut begun = BTreeSet::new();
-    while gateway.stop.borrow().is_none() {
-        for (run, due) in due_runs(&running, &mut begun) {
-            let task = run_task(Arc::clone(&gateway), Arc::clone(&running), run, due);
-            let task = tokio::spawn(task);
-            let ended = Arc::clone(&ended);
-            tokio::spawn(async move {
-                if let Err(panic) = task.await {
-                    error!(%panic, "a model turn ended unexpectedly");
-                }
-                ended.notify_one();
-            });
-        }
-        tokio::select! {
-            changed = head.changed() => if changed.is_err() { return },
-            () = ended.notified() => {}
-        }
-    }
-}
-
-/// The runs to begin now: due, the oldest of their session, and within the bound.
-fn due_runs(running: &Running, begun: &mut BTreeSet<RunId>) -> Vec<(RunId, Run)> {
-    let mut room = RUNS_MAX.saturating_sub(running.live.len());
-    running.view.read(|model| {
-        begun.retain(|run| model.state.runs.get(run).is_some());
-        let mut busy = BTreeSet::new();
-        let mut due = Vec::new();
-        for (_, effect) in model.state.outbox.iter() {
-            let Effect::Run(id) = effect else { continue };
-            let Some(run) = model.state.runs.get(id) else {
-                continue;
-            };
-            let is_oldest = busy.insert(run.session.clone());
-            if is_oldest && room > 0 && run.started.is_none() && begun.insert(id.clone()) {
-                room -= 1;
-                due.push((id.clone(), run.clone()));
-            }
-        }
-        due
-    })
-}
-
-async fn run_task(gateway: Arc<Gateway>, running: Arc<Running>, id: RunId, run: Run) {
+/// Drives a run to its end, which is recorded; says when its first words are there.
+pub async fn run(
+    gateway: Arc<Gateway>,
+    running: Arc<Running>,
+    id: RunId,
+    run: Run,
+    events: mpsc::Sender<Input>,
+) {
     let Some(asked) = prompt::build(&gateway, &running, &run) else {
         return;
     };
@@ -121,7 +52,16 @@ async fn run_task(gateway: Arc<Gateway>, running: Arc<Running>, id: RunId, run: 
         timeout: asked.timeout,
         ..RunLimits::new(&models::settings())
     };
-    let driven = chat.stream(|delta| {
+    let typing = run.peer.clone().map(|peer| {
+        AbortOnDrop(tokio::spawn(deliver::keep_typing(Arc::clone(&running), peer)))
+    });
+    let first_words = || {
+        if run.peer.is_some() {
+            // A full queue only means that the answer is shown when it is complete.
+            let _ = events.try_send(Input::Spoken(id.clone()));
+        }
+    };
+    let driven = chat.stream(first_words, |delta| {
         let model = Arc::clone(&running.model);
         async move { drive(&*model, asked.request, limits, cancel, delta).await }
     });
@@ -142,8 +82,18 @@ async fn run_task(gateway: Arc<Gateway>, running: Arc<Running>, id: RunId, run: 
     if let Err(refused) = &ended {
         warn!(run = %id, ?refused, "the end of a model turn could not be recorded");
     }
+    drop(typing);
     chat.ended(&outcome, stop);
     running.live.end(&id);
+}
+
+/// A task that nobody needs longer than this is held.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 async fn submit(

@@ -1,0 +1,204 @@
+//! Brings what people write on a platform into the log.
+//!
+//! Invariant: a platform is told that it may forget something only once that is recorded and in the
+//! remote log, or after that was waited for and an alarm was recorded. The platform's own number is
+//! the idempotency key, so what comes again is recognised, also after a restart.
+
+use super::{Platform, State};
+use crate::gateway::{Gateway, Running};
+use crate::limits::{CHANNEL_CONFLICT_WAIT_MS, CHANNEL_RETRY_MS, HELD_BACK_RETRY_MS, INBOX_REPLICATION_WAIT_MS};
+use crate::writer::{Intent, Refused};
+use moltbot_channels::{
+    ChannelError, ChannelErrorKind, ChatKind, Inbound, InboundContent, InboundMessage, Inbox, Mark,
+};
+use moltbot_core::actor::Actor;
+use moltbot_core::chain::Hash;
+use moltbot_core::command::{Action, Idempotency};
+use moltbot_core::ids::{RunId, Seq};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{debug, info, warn};
+
+/// The method under which the marks of platforms are idempotency keys.
+const METHOD: &str = "channel.receive";
+
+/// The gateway stops: what was received stays unconfirmed and comes again.
+struct Stopping;
+
+/// Receives until the gateway stops or the settings prove wrong.
+pub async fn keep(gateway: Arc<Gateway>, running: Arc<Running>, platform: Arc<Platform>) {
+    let name = platform.channel.name();
+    let mut pause = Pause::default();
+    while let Err(error) = identify(&platform).await {
+        if pause.after(&gateway, &platform, &error).await.is_err() {
+            return;
+        }
+    }
+    pause = Pause::default();
+    let mut inbox = platform.channel.inbox(None);
+    loop {
+        let received = tokio::select! {
+            received = inbox.receive() => received,
+            _ = gateway.stopped() => return,
+        };
+        match received {
+            Ok(batch) => {
+                pause = Pause::default();
+                if platform.note(State::Receiving) {
+                    info!(channel = name, "receiving");
+                }
+                if take(&gateway, &running, &platform, &mut *inbox, batch).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                if pause.after(&gateway, &platform, &error).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn identify(platform: &Platform) -> Result<(), ChannelError> {
+    let account = platform.channel.identify().await?;
+    info!(channel = platform.channel.name(), account = %account.id, "the bot is known");
+    platform.status.send_modify(|status| status.account = Some(account));
+    Ok(())
+}
+
+/// Records a batch in order, then lets the platform forget it.
+async fn take(
+    gateway: &Gateway,
+    running: &Running,
+    platform: &Platform,
+    inbox: &mut dyn Inbox,
+    batch: Vec<Inbound>,
+) -> Result<(), Stopping> {
+    let mut last = Seq::ZERO;
+    let mut upto = None;
+    for inbound in batch {
+        match inbound.content {
+            InboundContent::Message(message) if message.chat_kind == ChatKind::Direct => {
+                last = last.max(record(gateway, running, platform, inbound.mark, *message).await?);
+            }
+            InboundContent::Message(_) => debug!("a message in a group is not answered"),
+            InboundContent::Ignored { reason } => debug!(reason, "ignored"),
+        }
+        upto = upto.max(Some(inbound.mark));
+    }
+    let Some(upto) = upto else { return Ok(()) };
+    if !running.replicated(last, INBOX_REPLICATION_WAIT_MS).await {
+        let name = platform.channel.name();
+        warn!(channel = name, seq = last.0, "the remote log is late; received messages are only on this disk");
+        let action = Action::RecordLoweredDurability {
+            what: format!("{name} messages"),
+            seq: last,
+            waited_ms: INBOX_REPLICATION_WAIT_MS,
+        };
+        if running.submit(Intent::new(Actor::System, action)).await == Err(Refused::Stopped) {
+            return Err(Stopping);
+        }
+    }
+    if let Err(error) = inbox.confirm(upto).await {
+        // It comes again and is recognised.
+        debug!(%error, "what was recorded could not be confirmed yet");
+    }
+    Ok(())
+}
+
+/// Records a message; the last record that must be safe before it is confirmed.
+async fn record(
+    gateway: &Gateway,
+    running: &Running,
+    platform: &Platform,
+    mark: Mark,
+    message: InboundMessage,
+) -> Result<Seq, Stopping> {
+    let intent = intent(platform, mark, &message);
+    loop {
+        match running.submit(intent.clone()).await {
+            Ok(accepted) => return Ok(accepted.seq),
+            Err(Refused::Stopped) => return Err(Stopping),
+            Err(Refused::Rejected(rejection)) if rejection.code == "session_busy" => {
+                // Too many of his messages wait for an answer: the platform keeps this one so long.
+                let pause = Duration::from_millis(HELD_BACK_RETRY_MS);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    _ = gateway.stopped() => return Err(Stopping),
+                }
+            }
+            Err(Refused::Rejected(rejection)) => {
+                warn!(channel = platform.channel.name(), %rejection, "a message was not taken");
+                return Ok(Seq::ZERO);
+            }
+        }
+    }
+}
+
+fn intent(platform: &Platform, mark: Mark, message: &InboundMessage) -> Intent {
+    let channel = platform.channel.name();
+    let key = format!("{channel}:{}:{}", message.account, mark.0);
+    let action = Action::ReceiveFromPeer {
+        channel: channel.to_owned(),
+        account: message.account.to_string(),
+        name: message.sender.name.clone(),
+        text: message.text.clone(),
+        run: RunId(key.clone()),
+        policy: platform.access.policy_for(&message.sender.id),
+    };
+    Intent {
+        idempotency: Some(Idempotency {
+            method: METHOD,
+            // The number alone says what it is: how a message is put into words may change.
+            payload: Hash::of(key.as_bytes()),
+            key,
+        }),
+        ..Intent::new(Actor::Peer(platform.peer(&message.sender.id)), action)
+    }
+}
+
+/// How long to wait after an error, longer each time.
+struct Pause {
+    next_ms: u64,
+}
+
+impl Default for Pause {
+    fn default() -> Pause {
+        Pause {
+            next_ms: CHANNEL_RETRY_MS.0,
+        }
+    }
+}
+
+impl Pause {
+    /// Notes the error and waits; `Err` when there is nothing to wait for.
+    async fn after(
+        &mut self,
+        gateway: &Gateway,
+        platform: &Platform,
+        error: &ChannelError,
+    ) -> Result<(), Stopping> {
+        let (state, wait_ms) = match error.kind() {
+            ChannelErrorKind::Invalid => (State::Stopped(error.to_string()), None),
+            ChannelErrorKind::Conflict => {
+                (State::Failing(error.to_string()), Some(CHANNEL_CONFLICT_WAIT_MS))
+            }
+            ChannelErrorKind::Transient { retry_after_ms } => {
+                let wait_ms = retry_after_ms.unwrap_or(0).max(self.next_ms);
+                self.next_ms = (self.next_ms * 2).min(CHANNEL_RETRY_MS.1);
+                (State::Failing(error.to_string()), Some(wait_ms))
+            }
+        };
+        if platform.note(state) {
+            warn!(channel = platform.channel.name(), %error, "the channel does not receive");
+        }
+        let Some(wait_ms) = wait_ms else {
+            return Err(Stopping);
+        };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => Ok(()),
+            _ = gateway.stopped() => Err(Stopping),
+        }
+    }
+}
