@@ -13,6 +13,11 @@
 
 pub mod channel;
 pub mod error;
+pub mod markdown;
+pub mod secret;
+pub mod settings;
+#[cfg(feature = "telegram")]
+pub mod telegram;
 pub mod text;
 
 pub use channel::{
