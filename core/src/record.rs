@@ -39,6 +39,15 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether this record and the one before it may come from one command, whose records hold
+    /// together or not at all. The first record of a command is the cause of its others; a command
+    /// of the same moment that the same record caused looks alike, which does no harm.
+    pub fn continues(&self, previous: &Record) -> bool {
+        let is_same = self.at == previous.at && self.actor == previous.actor;
+        let is_second = self.cause == Some(previous.seq);
+        is_same && (is_second || (self.cause.is_some() && self.cause == previous.cause))
+    }
+
     /// The position after which the next record is appended.
     pub fn cursor(&self) -> Cursor {
         Cursor {

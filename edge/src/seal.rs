@@ -11,11 +11,7 @@ use moltbot_store::error::StoreError;
 use moltbot_store::keys::Keyring;
 
 /// Seals all content of a command's events; creates the data keys that they announce.
-pub fn seal(
-    events: &mut [Event],
-    keyring: &Keyring,
-    entropy: &Entropy,
-) -> Result<(), SealError> {
+pub fn seal(events: &mut [Event], keyring: &Keyring, entropy: &Entropy) -> Result<(), SealError> {
     let announced = |event: &Event| match event {
         Event::DataKeyCreated(created) => {
             let key = DataKey(entropy.bytes(&format!("data key {}", created.key)));

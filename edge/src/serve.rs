@@ -11,8 +11,7 @@ use crate::home;
 use crate::http::server;
 use crate::limits::{
     RESTART_EXPECTED_MS, SHUTDOWN_DELIVERIES_MS, SHUTDOWN_ORPHAN_MS, SHUTDOWN_RUNS_MS,
-    SHUTDOWN_SHIP_MS,
-    SHUTDOWN_SOCKETS_MS,
+    SHUTDOWN_SHIP_MS, SHUTDOWN_SOCKETS_MS,
 };
 use crate::outbox::{self, Outbox};
 use crate::settings::Settings;

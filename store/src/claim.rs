@@ -226,7 +226,7 @@ impl Claim<'_> {
         let records = self
             .log
             .reader()
-            .read(first, self.settings.segment_bytes_max)?;
+            .read_whole(first, self.settings.segment_bytes_max)?;
         let Some(last) = records.last() else {
             return Err(StoreError::Internal("nothing left to ship".to_owned()));
         };

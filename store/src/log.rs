@@ -40,6 +40,19 @@ pub trait LogReader: Send + Sync {
     /// at least one record when there is one). Empty at the end of the log.
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Record>, StoreError>;
 
+    /// As [`LogReader::read`], but never ends in the middle of a command: whoever restores a part
+    /// of the log must not find half of one, such as a message without the key that recognises it.
+    fn read_whole(&self, from: Seq, bytes_max: usize) -> Result<Vec<Record>, StoreError> {
+        let mut records = self.read(from, bytes_max)?;
+        while let Some(last) = records.last() {
+            match self.get(last.seq.next())? {
+                Some(next) if next.continues(last) => records.push(next),
+                _ => break,
+            }
+        }
+        Ok(records)
+    }
+
     /// One record; `None` when the log does not have it.
     fn get(&self, seq: Seq) -> Result<Option<Record>, StoreError>;
 

@@ -296,7 +296,8 @@ impl Task {
             } => {
                 let local = Arc::clone(&self.setup.local);
                 self.request = Some(Box::pin(async move {
-                    let read = tokio::task::spawn_blocking(move || local.read(from, bytes_max));
+                    let read =
+                        tokio::task::spawn_blocking(move || local.read_whole(from, bytes_max));
                     let outcome = match read.await {
                         Ok(read) => read.map_or_else(Outcome::Failed, Outcome::Records),
                         Err(error) => Outcome::Failed(StoreError::Internal(error.to_string())),

@@ -53,7 +53,7 @@ pub async fn orphan(
     let mut reached = after;
     let mut report: Option<OrphanReport> = None;
     loop {
-        let records = local.read(reached.seq.next(), segment_bytes_max)?;
+        let records = local.read_whole(reached.seq.next(), segment_bytes_max)?;
         if report.is_none() && only_starts(local, &records)? {
             return Ok(None);
         }

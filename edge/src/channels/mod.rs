@@ -33,7 +33,9 @@ pub struct Access {
 impl Access {
     /// The policy for this person.
     pub fn policy_for(&self, sender: &SenderId) -> DmPolicy {
-        let is_listed = self.allow_from.contains(sender.as_str());
+        let is_listed = ["*", sender.as_str()]
+            .iter()
+            .any(|id| self.allow_from.contains(*id));
         match self.policy {
             DmPolicy::Pairing | DmPolicy::Allowlist if is_listed => DmPolicy::Open,
             policy => policy,

@@ -92,7 +92,10 @@ impl Outlet {
 
     /// Shows that the bot is writing. Of no consequence when it fails.
     pub async fn typing(&self, chat: &Chat) {
-        let is_paused = self.lock().paused_until.is_some_and(|at| at > Instant::now());
+        let is_paused = self
+            .lock()
+            .paused_until
+            .is_some_and(|at| at > Instant::now());
         if !is_paused && let Err(error) = self.channel.typing(chat).await {
             self.obey(&error);
         }
@@ -148,7 +151,10 @@ impl Outlet {
             }
             match self.turn(chat, Instant::now()) {
                 None => return Ok(()),
-                Some(at) => self.rest(at.saturating_duration_since(Instant::now())).await?,
+                Some(at) => {
+                    self.rest(at.saturating_duration_since(Instant::now()))
+                        .await?
+                }
             }
         }
     }

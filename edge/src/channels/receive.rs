@@ -6,7 +6,9 @@
 
 use super::{Platform, State};
 use crate::gateway::{Gateway, Running};
-use crate::limits::{CHANNEL_CONFLICT_WAIT_MS, CHANNEL_RETRY_MS, HELD_BACK_RETRY_MS, INBOX_REPLICATION_WAIT_MS};
+use crate::limits::{
+    CHANNEL_CONFLICT_WAIT_MS, CHANNEL_RETRY_MS, HELD_BACK_RETRY_MS, INBOX_REPLICATION_WAIT_MS,
+};
 use crate::writer::{Intent, Refused};
 use moltbot_channels::{
     ChannelError, ChannelErrorKind, ChatKind, Inbound, InboundContent, InboundMessage, Inbox, Mark,
@@ -47,7 +49,10 @@ pub async fn keep(gateway: Arc<Gateway>, running: Arc<Running>, platform: Arc<Pl
                 if platform.note(State::Receiving) {
                     info!(channel = name, "receiving");
                 }
-                if take(&gateway, &running, &platform, &mut *inbox, batch).await.is_err() {
+                if take(&gateway, &running, &platform, &mut *inbox, batch)
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -63,7 +68,9 @@ pub async fn keep(gateway: Arc<Gateway>, running: Arc<Running>, platform: Arc<Pl
 async fn identify(platform: &Platform) -> Result<(), ChannelError> {
     let account = platform.channel.identify().await?;
     info!(channel = platform.channel.name(), account = %account.id, "the bot is known");
-    platform.status.send_modify(|status| status.account = Some(account));
+    platform
+        .status
+        .send_modify(|status| status.account = Some(account));
     Ok(())
 }
 
@@ -90,7 +97,11 @@ async fn take(
     let Some(upto) = upto else { return Ok(()) };
     if !running.replicated(last, INBOX_REPLICATION_WAIT_MS).await {
         let name = platform.channel.name();
-        warn!(channel = name, seq = last.0, "the remote log is late; received messages are only on this disk");
+        warn!(
+            channel = name,
+            seq = last.0,
+            "the remote log is late; received messages are only on this disk"
+        );
         let action = Action::RecordLoweredDurability {
             what: format!("{name} messages"),
             seq: last,
@@ -181,9 +192,10 @@ impl Pause {
     ) -> Result<(), Stopping> {
         let (state, wait_ms) = match error.kind() {
             ChannelErrorKind::Invalid => (State::Stopped(error.to_string()), None),
-            ChannelErrorKind::Conflict => {
-                (State::Failing(error.to_string()), Some(CHANNEL_CONFLICT_WAIT_MS))
-            }
+            ChannelErrorKind::Conflict => (
+                State::Failing(error.to_string()),
+                Some(CHANNEL_CONFLICT_WAIT_MS),
+            ),
             ChannelErrorKind::Transient { retry_after_ms } => {
                 let wait_ms = retry_after_ms.unwrap_or(0).max(self.next_ms);
                 self.next_ms = (self.next_ms * 2).min(CHANNEL_RETRY_MS.1);

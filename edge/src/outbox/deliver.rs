@@ -114,7 +114,10 @@ impl Reply {
             None => self.post_first(first).await?,
             Some(message) => {
                 if shown.piece.as_ref() != Some(first) {
-                    self.platform.outlet.edit(&self.chat, message, first).await?;
+                    self.platform
+                        .outlet
+                        .edit(&self.chat, message, first)
+                        .await?;
                 }
                 message.clone()
             }
@@ -143,7 +146,8 @@ impl Reply {
                 return Ok(delivery.text_seq);
             }
             let said = self.running.live.with(run, |live| live.text.clone());
-            let first = said.and_then(|said| self.platform.channel.render(&said).into_iter().next());
+            let first =
+                said.and_then(|said| self.platform.channel.render(&said).into_iter().next());
             if let Some(piece) = first.filter(|piece| shown.piece.as_ref() != Some(piece)) {
                 match &shown.message {
                     None => {
@@ -151,7 +155,12 @@ impl Reply {
                         shown.piece = Some(piece);
                     }
                     Some(message) => {
-                        if self.platform.outlet.try_edit(&self.chat, message, &piece).await {
+                        if self
+                            .platform
+                            .outlet
+                            .try_edit(&self.chat, message, &piece)
+                            .await
+                        {
                             shown.piece = Some(piece);
                         }
                     }
@@ -185,7 +194,11 @@ impl Reply {
             delivery: self.id.clone(),
             receipt: vec![message.0.clone()],
         };
-        if let Err(refused) = self.running.submit(Intent::new(Actor::System, action)).await {
+        if let Err(refused) = self
+            .running
+            .submit(Intent::new(Actor::System, action))
+            .await
+        {
             warn!(?refused, "where a reply is shown could not be recorded");
         }
         Ok(message)

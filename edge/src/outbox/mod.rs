@@ -16,7 +16,7 @@ pub mod words;
 use crate::channels::Channels;
 use crate::gateway::{Gateway, Running};
 use crate::limits::OUTBOX_QUEUE;
-use crate::writer::{Intent, Refused};
+use crate::writer::Intent;
 use moltbot_core::actor::Actor;
 use moltbot_core::command::Action;
 use moltbot_core::delivery::Delivery;
@@ -80,9 +80,10 @@ impl Outbox {
                 self.steps.begin_nothing_more();
             }
             let shipped_seq = shipped.borrow().seq;
-            let todo = self.running.view.read(|model| {
-                self.steps.step(now_ms, &model.state, shipped_seq, input)
-            });
+            let todo = self
+                .running
+                .view
+                .read(|model| self.steps.step(now_ms, &model.state, shipped_seq, input));
             for item in todo {
                 self.perform(item);
             }
@@ -146,7 +147,9 @@ impl Outbox {
             }
             Do::Report(action) => {
                 if matches!(action, Action::RecordLoweredDurability { .. }) {
-                    warn!("the remote log is late; a reply goes out although its attempt is only on this disk");
+                    warn!(
+                        "the remote log is late; a reply goes out although its attempt is only on this disk"
+                    );
                 }
                 tokio::spawn(async move {
                     if let Err(refused) = running.submit(Intent::new(Actor::System, action)).await {
@@ -175,9 +178,4 @@ fn stop_sending(channels: &Channels) {
     for (_, platform) in channels.iter() {
         platform.outlet.stop();
     }
-}
-
-/// A refusal because the writer has stopped.
-pub(crate) fn is_stopped<T>(answer: &Result<T, Refused>) -> bool {
-    matches!(answer, Err(Refused::Stopped))
 }

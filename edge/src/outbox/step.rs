@@ -175,9 +175,8 @@ impl Steps {
 
     fn forget_what_is_over(&mut self, state: &State) {
         self.spoken.retain(|run| state.runs.get(run).is_some());
-        self.shown.retain(|run| {
-            state.runs.get(run).is_some() || state.deliveries.of_run(run).is_some()
-        });
+        self.shown
+            .retain(|run| state.runs.get(run).is_some() || state.deliveries.of_run(run).is_some());
         self.deliveries.retain(|id, stage| {
             use DeliveryStatus::{Attempted, Streaming};
             let Some(delivery) = state.deliveries.get(id) else {
@@ -291,13 +290,7 @@ impl Steps {
         }
     }
 
-    fn performed(
-        &mut self,
-        state: &State,
-        id: &DeliveryId,
-        outcome: Outcome,
-        out: &mut Vec<Do>,
-    ) {
+    fn performed(&mut self, state: &State, id: &DeliveryId, outcome: Outcome, out: &mut Vec<Do>) {
         let delivery = id.clone();
         let (stage, action) = match outcome {
             Outcome::Confirmed { receipt } => (

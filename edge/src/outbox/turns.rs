@@ -53,7 +53,10 @@ pub async fn run(
         ..RunLimits::new(&models::settings())
     };
     let typing = run.peer.clone().map(|peer| {
-        AbortOnDrop(tokio::spawn(deliver::keep_typing(Arc::clone(&running), peer)))
+        AbortOnDrop(tokio::spawn(deliver::keep_typing(
+            Arc::clone(&running),
+            peer,
+        )))
     });
     let first_words = || {
         if run.peer.is_some() {

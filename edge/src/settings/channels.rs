@@ -26,9 +26,8 @@ pub(super) fn telegram(
     };
     let api_url = env("TELEGRAM_API_URL")
         .map(|text| {
-            Url::parse(&text).map_err(|_| {
-                wrong("TELEGRAM_API_URL must be a URL, as https://api.telegram.org")
-            })
+            Url::parse(&text)
+                .map_err(|_| wrong("TELEGRAM_API_URL must be a URL, as https://api.telegram.org"))
         })
         .transpose()?;
     let access = access("TELEGRAM_DM_POLICY", "TELEGRAM_DM_ALLOW_FROM", env)?;

@@ -7,6 +7,7 @@
 mod disk;
 mod executor;
 mod gateway;
+pub mod load;
 mod oracle;
 mod scenario;
 mod world;
@@ -20,6 +21,7 @@ use crate::testing::faulty_store::Faults;
 use crate::testing::rng::Rng;
 use executor::{Executor, now};
 use gateway::Phase;
+use load::{Load, Noise};
 use object_store::memory::InMemory;
 use scenario::Scenario;
 use std::rc::Rc;
@@ -71,9 +73,14 @@ pub struct Run {
     pub trace: Vec<String>,
 }
 
-/// Runs one seed. The trace is kept only when asked for.
+/// Runs one seed with processes that only append. The trace is kept only when asked for.
 pub fn run(seed: u64, keep_trace: bool) -> Run {
-    let mut simulation = Simulation::new(seed, keep_trace);
+    run_with(seed, keep_trace, Box::new(Noise))
+}
+
+/// Runs one seed with this work.
+pub fn run_with(seed: u64, keep_trace: bool, load: Box<dyn Load>) -> Run {
+    let mut simulation = Simulation::new(seed, keep_trace, load);
     simulation.unruly();
     simulation.settle();
     simulation.one_after_the_other();
@@ -90,11 +97,11 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(seed: u64, keep_trace: bool) -> Simulation {
+    fn new(seed: u64, keep_trace: bool, load: Box<dyn Load>) -> Simulation {
         let mut rng = Rng::new(seed);
         let scenario = Scenario::of(&mut rng);
         let remote = Arc::new(InMemory::new());
-        let world = World::new(scenario, &remote, &mut rng, keep_trace);
+        let world = World::new(scenario, &remote, &mut rng, keep_trace, load);
         world.note(0, || format!("{:?}", world.scenario));
         Simulation {
             stalled: vec![false; world.scenario.gateways],
@@ -198,14 +205,18 @@ impl Simulation {
             restore::restore(&replica, &mut restored, &settings, &mut ignore).await?;
             let verified = restore::verify(&replica, &settings, &mut ignore).await?;
             let all = |log: &dyn LogReader| log.read(moltbot_core::ids::Seq(1), usize::MAX);
-            Ok::<_, StoreError>((verified, all(&restored)? == all(&live)?))
+            let survived = all(&restored)?;
+            let is_same = survived == all(&live)?;
+            Ok::<_, StoreError>((verified, is_same, survived))
         });
         let tail = self.world.oracle.borrow().tail();
         match outcome {
-            Some(Ok((verified, true))) if verified.head == tail => {
+            Some(Ok((verified, true, survived))) if verified.head == tail => {
                 self.world.count(|counts| counts.records = verified.records);
+                let checked = self.world.load.borrow().check(&survived);
+                self.world.law(checked);
             }
-            Some(Ok((verified, is_same))) => self.world.violation(&format!(
+            Some(Ok((verified, is_same, _))) => self.world.violation(&format!(
                 "restored {}, remote {tail}, same as live: {is_same}",
                 verified.head
             )),

@@ -4,6 +4,7 @@
 //! any point where it waits.
 
 use super::disk::SimDisk;
+use super::load::{Machine, Moment, Process};
 use super::world::World;
 use crate::claim::{ClaimRequest, claim};
 use crate::error::{ErrorKind, StoreError};
@@ -12,12 +13,8 @@ use crate::log::{EventLog, LogReader};
 use crate::ship_status::weight;
 use crate::ship_task::{ShipSetup, keep_tail, perform};
 use crate::shipper::{Action, Input, Outcome, Shipper};
-use crate::testing::KIND;
-use moltbot_core::chain::{Cursor, Hash};
-use moltbot_core::codec;
-use moltbot_core::content::DataKey;
-use moltbot_core::event::{DataKeyCreated, Event, UnknownEvent};
-use moltbot_core::ids::{Epoch, KeyId, Seq};
+use moltbot_core::chain::Cursor;
+use moltbot_core::ids::{Epoch, Seq};
 use moltbot_core::record::Record;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -49,6 +46,7 @@ pub(super) enum Phase {
 struct Mailbox {
     inputs: VecDeque<Input>,
     waker: Option<Waker>,
+    shipped: Cursor,
     is_over: bool,
 }
 
@@ -112,7 +110,10 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         settings: world.settings(),
         seed: world.random(u64::MAX),
     };
-    let mailbox = Rc::new(RefCell::new(Mailbox::default()));
+    let mailbox = Rc::new(RefCell::new(Mailbox {
+        shipped: claimed.head,
+        ..Mailbox::default()
+    }));
     let shipping = ship(
         Rc::clone(&world),
         gateway,
@@ -121,15 +122,41 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         Rc::clone(&mailbox),
     );
     world.spawn(gateway, Box::pin(shipping));
-    work(&world, gateway, disk, &keyring, &mailbox).await;
+    if let Err(error) = load_keys(&world, gateway, &keyring).await {
+        return world.ended(gateway, &error);
+    }
+    let machine = Machine {
+        reader: disk.reader(),
+        log: Box::new(disk),
+        keyring,
+    };
+    let process = world.load.borrow_mut().start(machine);
+    match process {
+        Ok(process) => work(&world, gateway, process, &mailbox).await,
+        Err(error) => world.ended(gateway, &error),
+    }
 }
 
-/// Appends records until the process ends.
+/// Fetches the data keys that are not on this machine.
+async fn load_keys(world: &Rc<World>, gateway: usize, keyring: &Keyring) -> Result<(), StoreError> {
+    loop {
+        let replica = world.replica(gateway);
+        match keyring.load_remote(&replica, &world.settings()).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Transient => {
+                let wait = 1 + world.random(RETRY_MS_MAX);
+                Rc::clone(&world.clock).sleep(wait).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Lets the process work until it ends.
 async fn work(
     world: &Rc<World>,
     gateway: usize,
-    mut disk: SimDisk,
-    keyring: &Keyring,
+    mut process: Box<dyn Process>,
     mailbox: &RefCell<Mailbox>,
 ) {
     loop {
@@ -142,68 +169,34 @@ async fn work(
             mailbox.borrow_mut().push(Input::ShipNow);
             continue;
         }
-        let records = match batch(world, EventLog::head(&disk), keyring) {
-            Ok(records) => records,
-            Err(error) => return world.violation(&error.to_string()),
-        };
-        if let Err(error) = disk.append(&records) {
-            // The real writer stops at once; the rest of the process may go on for a moment.
-            return world.ended(gateway, &error);
-        }
-        world.acknowledged_local(gateway, &records);
-        let mut mailbox = mailbox.borrow_mut();
-        mailbox.push(Input::Appended {
-            head: EventLog::head(&disk),
-            bytes: weight(&records),
+        let shipped = mailbox.borrow().shipped;
+        let done = world.with_rng(|rng| {
+            process.work(Moment {
+                now_ms: world.clock.now_ms(),
+                shipped,
+                rng,
+            })
         });
-        if world.random(3) == 0 {
+        let done = match done {
+            Ok(done) => done,
+            // The real writer stops at once; the rest of the process may go on for a moment.
+            Err(error) => return world.ended(gateway, &error),
+        };
+        for line in done.notes {
+            world.note(gateway, || line);
+        }
+        let mut mailbox = mailbox.borrow_mut();
+        if let Some(last) = done.appended.last() {
+            world.acknowledged_local(gateway, &done.appended);
+            mailbox.push(Input::Appended {
+                head: last.cursor(),
+                bytes: weight(&done.appended),
+            });
+        }
+        if done.ship_now {
             mailbox.push(Input::ShipNow);
         }
     }
-}
-
-/// A few linked records with content nobody else would write.
-fn batch(world: &World, head: Cursor, keyring: &Keyring) -> Result<Vec<Record>, StoreError> {
-    let mut cursor = head;
-    let mut records = Vec::new();
-    for _ in 0..=world.random(4) {
-        let event = if world.random(8) == 0 {
-            let key = KeyId(format!("k{:x}", world.random(u64::MAX)));
-            keyring.create(&[(key.clone(), DataKey([7; 32]))])?;
-            let scope = String::new();
-            Event::from(DataKeyCreated { key, scope })
-        } else {
-            let length = usize::try_from(8 + world.random(50)).unwrap_or(8);
-            let mut payload = world.random(u64::MAX).to_le_bytes().to_vec();
-            payload.resize(length, 0);
-            Event::Unknown(UnknownEvent {
-                kind: KIND,
-                version: 1,
-                payload,
-            })
-        };
-        let seq = cursor.seq.next();
-        let invalid =
-            |error: moltbot_core::error::CodecError| StoreError::Internal(error.to_string());
-        let record = Record {
-            seq,
-            at: world.timestamp(),
-            actor: "system".to_owned(),
-            cause: None,
-            correlation: seq,
-            stream: "sim".to_owned(),
-            kind: event.kind(),
-            version: event.version(),
-            critical: event.critical(),
-            payload: event.encode().map_err(invalid)?,
-            prev_hash: Hash::ZERO,
-            hash: Hash::ZERO,
-        };
-        let record = codec::link(record, cursor.hash).map_err(invalid)?;
-        cursor = record.cursor();
-        records.push(record);
-    }
-    Ok(records)
 }
 
 type Request = Pin<Box<dyn Future<Output = Option<Input>>>>;
@@ -235,6 +228,7 @@ async fn ship(
                 Action::Shipped(cursor) => {
                     world.note(gateway, || format!("shipped {cursor}"));
                     replicated(&world, &disk, before, cursor);
+                    mailbox.borrow_mut().shipped = cursor;
                 }
                 Action::Fenced(by) => {
                     mailbox.borrow_mut().is_over = true;
@@ -248,7 +242,7 @@ async fn ship(
                     from,
                     bytes_max,
                 } => {
-                    let read = disk.read(from, bytes_max);
+                    let read = disk.read_whole(from, bytes_max);
                     let outcome = read.map_or_else(Outcome::Failed, Outcome::Records);
                     request = Some(Box::pin(async move { Some(Input::Done { op, outcome }) }));
                 }

@@ -6,6 +6,7 @@ use super::Counts;
 use super::disk::SimDisk;
 use super::executor::Clock;
 use super::gateway::Phase;
+use super::load::Load;
 use super::oracle::Oracle;
 use super::scenario::Scenario;
 use crate::error::{ErrorKind, StoreError};
@@ -55,6 +56,7 @@ pub(super) struct World {
     pub(super) violation: RefCell<Option<String>>,
     pub(super) spawned: RefCell<Vec<(usize, Body)>>,
     pub(super) is_quiet: RefCell<bool>,
+    pub(super) load: RefCell<Box<dyn Load>>,
 }
 
 impl World {
@@ -63,6 +65,7 @@ impl World {
         remote: &Arc<InMemory>,
         rng: &mut Rng,
         keep_trace: bool,
+        load: Box<dyn Load>,
     ) -> World {
         let members: Vec<Member> = (0..scenario.gateways)
             .map(|_| Member {
@@ -90,6 +93,7 @@ impl World {
             violation: RefCell::default(),
             spawned: RefCell::default(),
             is_quiet: RefCell::new(false),
+            load: RefCell::new(load),
             scenario,
         }
     }
@@ -170,6 +174,10 @@ impl World {
 
     pub(super) fn random(&self, bound: u64) -> u64 {
         self.rng.borrow_mut().below(bound)
+    }
+
+    pub(super) fn with_rng<T>(&self, f: impl FnOnce(&mut Rng) -> T) -> T {
+        f(&mut self.rng.borrow_mut())
     }
 
     pub(super) fn spawn(&self, gateway: usize, body: Body) {
