@@ -18,6 +18,8 @@ pub mod secret;
 pub mod settings;
 #[cfg(feature = "telegram")]
 pub mod telegram;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 
 pub use channel::{
