@@ -211,9 +211,9 @@ impl TelegramServer {
         self.shared.change(|world| world.redeliver(update, times));
     }
 
-    /// The next update gets this id, as after a week of silence.
+    /// The next update gets this id, as after a week of silence, in which nothing waits.
     pub fn renumber(&self, next: u64) {
-        self.shared.change(|world| world.next_update = next);
+        self.shared.change(|world| world.renumber(next));
     }
 
     /// The person blocks the bot.

@@ -19,7 +19,7 @@ const FIRST_DATE: u64 = 1_700_000_000;
 #[derive(Debug)]
 pub(super) struct World {
     token: String,
-    pub(super) next_update: u64,
+    next_update: u64,
     /// Updates that were not confirmed.
     pub(super) pending: BTreeMap<u64, Value>,
     all_updates: BTreeMap<u64, Value>,
@@ -116,6 +116,11 @@ impl World {
 
     pub(super) fn redeliver(&mut self, update: u64, times: usize) {
         *self.repeated.entry(update).or_default() += times;
+    }
+
+    pub(super) fn renumber(&mut self, next: u64) {
+        self.pending.clear();
+        self.next_update = next;
     }
 
     /// Lets a request in: the fault that is planned for it, or the refusal.
