@@ -82,7 +82,11 @@ pub(super) fn inbound(
         }
     };
     let mark = mark(id, confirmed);
-    Some(Inbound { mark, content })
+    Some(Inbound {
+        mark,
+        key: id.to_string(),
+        content,
+    })
 }
 
 /// The typed update. `None` if these types do not fit it: a message is then left with no content.

@@ -152,6 +152,8 @@ async fn marks_go_on_rising_when_telegram_numbers_anew() {
     // Also for a process that begins here, and once it is confirmed.
     let again = telegram.inbox(Some(before.mark)).receive().await.unwrap();
     assert_eq!(again, std::slice::from_ref(&after));
+    let fresh = telegram.inbox(None).receive().await.unwrap();
+    assert_eq!(fresh[0].key, after.key);
     inbox.confirm(after.mark).await.unwrap();
     server.say(&li(), "later");
     let later = inbox.receive().await.unwrap();

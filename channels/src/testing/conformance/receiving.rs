@@ -1,5 +1,7 @@
 //! What the gateway relies on when it receives.
 
+use std::collections::BTreeSet;
+
 use super::{Platform, assert_clean, message, receive, receive_all, texts};
 use crate::channel::{ChatKind, InboundContent, Mark};
 use crate::error::ChannelErrorKind;
@@ -13,7 +15,7 @@ pub(super) async fn run<P: Platform>(start: &impl AsyncFn() -> P) {
     messages_keep_their_order(start().await).await;
     a_dropped_wait_loses_nothing(start().await).await;
     a_restart_goes_on_from_the_recorded_mark(start().await).await;
-    a_mark_is_the_same_after_a_restart(start().await).await;
+    marks_and_keys_are_the_same_after_a_restart(start().await).await;
     what_nobody_answers_can_be_confirmed(start().await).await;
 }
 
@@ -116,6 +118,9 @@ async fn messages_keep_their_order(platform: impl Platform) {
     let inbound = receive_all(&mut platform.channel().inbox(None), expected.len()).await;
     assert_eq!(texts(&inbound), expected);
     assert!(inbound.windows(2).all(|pair| pair[0].mark < pair[1].mark));
+    let keys: BTreeSet<&str> = inbound.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(keys.len(), expected.len(), "a key for each");
+    keys.into_iter().for_each(assert_safe_id);
 }
 
 async fn a_dropped_wait_loses_nothing(platform: impl Platform) {
@@ -141,7 +146,7 @@ async fn a_restart_goes_on_from_the_recorded_mark(platform: impl Platform) {
     assert_eq!(receive(&mut inbox).await, before[2..]);
 }
 
-async fn a_mark_is_the_same_after_a_restart(platform: impl Platform) {
+async fn marks_and_keys_are_the_same_after_a_restart(platform: impl Platform) {
     platform.say(1, "a");
     let before = receive_all(&mut platform.channel().inbox(None), 1).await;
     let after = receive_all(&mut platform.channel().inbox(None), 1).await;
@@ -161,6 +166,6 @@ async fn what_nobody_answers_can_be_confirmed(platform: impl Platform) {
 
 /// Ids go into recorded names.
 fn assert_safe_id(id: &str) {
-    let is_safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    let is_safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
     assert!(!id.is_empty() && id.chars().all(is_safe), "{id}");
 }
