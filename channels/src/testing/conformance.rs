@@ -94,11 +94,13 @@ async fn receive(inbox: &mut Box<dyn Inbox>) -> Vec<Inbound> {
     inbox.receive().await.expect("receiving works")
 }
 
-/// Receives until so many things have come that were not there before.
+/// Receives until so many different things have come, which must be there already.
 async fn receive_all(inbox: &mut Box<dyn Inbox>, count: usize) -> Vec<Inbound> {
     let mut all: Vec<Inbound> = Vec::new();
     while all.len() < count {
-        for inbound in receive(inbox).await {
+        let batch = receive(inbox).await;
+        assert!(!batch.is_empty(), "only {all:?} came");
+        for inbound in batch {
             if all.iter().all(|known| known.mark != inbound.mark) {
                 all.push(inbound);
             }
