@@ -67,7 +67,7 @@ pub trait Inbox: fmt::Debug + Send {
     /// Waits for what came, oldest first; an empty list after a bounded wait (under a minute).
     ///
     /// What was received and not confirmed comes again, also from this very inbox: the caller drops
-    /// what it knows by its mark. Dropping the future loses nothing. After an error the caller asks
+    /// what it knows by its key. Dropping the future loses nothing. After an error the caller asks
     /// again, after a pause of its own or the one the error names.
     async fn receive(&mut self) -> Result<Vec<Inbound>, ChannelError>;
 
@@ -79,8 +79,8 @@ pub trait Inbox: fmt::Debug + Send {
     async fn confirm(&mut self, upto: Mark) -> Result<(), ChannelError>;
 }
 
-/// The position of something received. Ordered per account: later is larger, the same thing
-/// received again has the same mark, also after a restart, where the platform numbers what it sends.
+/// The position of something received. Later is larger, and what comes again has the same mark: in
+/// one inbox, and in those that go on from its marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(pub u64);
 
@@ -165,8 +165,11 @@ impl fmt::Display for Chat {
 /// has to answer, so that it can be confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inbound {
-    /// Its position, for [`Inbox::confirm`] and for recognising what comes again.
+    /// Its position, for [`Inbox::confirm`].
     pub mark: Mark,
+    /// Names it within the account for ever, whichever inbox receives it: the idempotency key of
+    /// what comes again. Lower case letters, digits, `-`, `_` and `.`.
+    pub key: String,
     /// What it is.
     pub content: InboundContent,
 }

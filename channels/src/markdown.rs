@@ -44,12 +44,15 @@ const URL_BYTES_MAX: usize = 2_000;
 /// Longest name of a code block's language, in bytes.
 const LANGUAGE_BYTES_MAX: usize = 40;
 
-/// Reads Markdown (`CommonMark` with tables, strikethrough and task lists).
+/// Reads Markdown (`CommonMark` with tables, strikethrough and task lists). Control characters
+/// besides line ends and tabs are left out: platforms refuse or swallow them.
 pub fn parse(markdown: &str) -> Vec<Span> {
     let options =
         Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut writer = Writer::default();
-    for event in Parser::new_ext(markdown, options) {
+    let shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let markdown: String = markdown.chars().filter(shown).collect();
+    for event in Parser::new_ext(&markdown, options) {
         writer.event(event);
     }
     writer.spans

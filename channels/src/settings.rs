@@ -14,6 +14,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one wait for updates lasts.
 pub const POLL_SECS: u32 = 25;
+/// The pause after a platform had nothing and answered without waiting, so that nobody asks it
+/// thousands of times a second.
+pub const EMPTY_PAUSE: Duration = Duration::from_millis(500);
 /// Idle connections are closed before the platform does it: a request on a connection that the
 /// other side is closing ends as "perhaps sent".
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);

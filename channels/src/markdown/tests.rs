@@ -110,3 +110,9 @@ fn images_without_a_description_are_not_invisible() {
         ["l(https://b.c/d.png):image"]
     );
 }
+
+#[test]
+fn control_characters_do_not_reach_a_platform() {
+    assert_eq!(plain("a\0b\u{1b}[c\td"), "ab[c\td");
+    assert_eq!(plain("```\na\r\nb\n```"), "a\nb");
+}

@@ -10,7 +10,7 @@
 //! (<https://core.telegram.org/bots/api#update>).
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use teloxide::types::{ChatKind as WireChatKind, Message, MessageKind, Update, UpdateKind, User};
 
 use super::media;
@@ -22,7 +22,7 @@ use crate::settings::NAME_CHARS_MAX;
 
 /// An id that is lower than the confirmed one by more than this comes from a new numbering; by less,
 /// it comes again.
-const REPEATED_IDS_MAX: u64 = 1_000_000;
+const REPEATED_IDS_MAX: u64 = 100_000;
 const ID_BITS: u32 = 32;
 const ID_MASK: u64 = (1 << ID_BITS) - 1;
 
@@ -67,28 +67,58 @@ fn mark(id: u64, confirmed: Option<Mark>) -> Mark {
 /// What an update is to the gateway. `None` only if it has no id, so that nothing could be
 /// confirmed.
 pub(super) fn inbound(
-    update: Value,
+    update: &Value,
     account: &Account,
     confirmed: Option<Mark>,
 ) -> Option<Inbound> {
     let id = update.get("update_id")?.as_u64()?;
-    let content = match serde_json::from_value::<Update>(update) {
-        Ok(Update {
-            kind: UpdateKind::Message(message),
-            ..
-        }) => content(&message, account),
-        Ok(Update {
-            kind: UpdateKind::Error(_),
-            ..
-        })
-        | Err(_) => {
+    let kind = read(update).or_else(|| read(&reduced(update)?));
+    let content = match kind {
+        Some(UpdateKind::Message(message)) => content(&message, account),
+        Some(_) => ignored("not a new message"),
+        None => {
             tracing::warn!(id, "Telegram sent an update that this version cannot read");
             ignored("unreadable")
         }
-        Ok(_) => ignored("not a new message"),
     };
     let mark = mark(id, confirmed);
-    Some(Inbound { mark, content })
+    Some(Inbound {
+        mark,
+        key: id.to_string(),
+        content,
+    })
+}
+
+/// The typed update. `None` if these types do not fit it: a message is then left with no content.
+fn read(update: &Value) -> Option<UpdateKind> {
+    // By way of text: these types borrow their keys.
+    let update: Update = serde_json::from_str(&update.to_string()).ok()?;
+    match update.kind {
+        UpdateKind::Error(_) => None,
+        UpdateKind::Message(message) if matches!(message.kind, MessageKind::Empty {}) => None,
+        kind => Some(kind),
+    }
+}
+
+/// The update with no more of its message than who, where, when, and words for the rest, so that
+/// nobody is left without an answer because a field is missing or newer than this version.
+fn reduced(update: &Value) -> Option<Value> {
+    const KEPT: [&str; 6] = [
+        "message_id",
+        "message_thread_id",
+        "is_topic_message",
+        "from",
+        "date",
+        "chat",
+    ];
+    let message = update.get("message")?;
+    let words = media::words(message)?;
+    let kept = KEPT
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), message.get(name)?.clone())));
+    let mut message: Map<String, Value> = kept.collect();
+    message.insert("text".to_owned(), words.into());
+    Some(json!({"update_id": update.get("update_id")?, "message": message}))
 }
 
 fn ignored(reason: &'static str) -> InboundContent {

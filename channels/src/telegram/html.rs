@@ -146,8 +146,6 @@ fn escape(html: &mut String, text: &str) {
             '<' => html.push_str("&lt;"),
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
-            // Telegram refuses a message with a NUL.
-            '\0' => html.push('\u{fffd}'),
             c => html.push(c),
         }
     }

@@ -11,12 +11,13 @@ use serde_json::Value;
 use teloxide::payloads::{DeleteWebhook, DeleteWebhookSetters as _};
 use teloxide::payloads::{GetUpdates, GetUpdatesSetters as _};
 use teloxide::types::AllowedUpdate;
+use tokio::time::Instant;
 
 use super::api::CallError;
 use super::{Telegram, convert};
 use crate::channel::{Account, Channel as _, Inbound, Inbox, Mark};
 use crate::error::ChannelError;
-use crate::settings::POLL_SECS;
+use crate::settings::{EMPTY_PAUSE, POLL_SECS};
 
 /// Updates of one answer; the most that Telegram gives.
 const UPDATES_MAX: u8 = 100;
@@ -75,12 +76,16 @@ impl Inbox for TelegramInbox {
             Some(account) => account.clone(),
             None => self.telegram.identify().await?,
         };
+        let begun = Instant::now();
         let updates = self
             .updates()
             .await
             .map_err(CallError::into_channel_error)?;
+        if updates.is_empty() {
+            tokio::time::sleep_until(begun + EMPTY_PAUSE).await;
+        }
         let inbound = updates
-            .into_iter()
+            .iter()
             .filter_map(|update| convert::inbound(update, &account, self.confirmed));
         let inbound = inbound.collect();
         self.account = Some(account);

@@ -1,5 +1,6 @@
 //! What a message says, in words: what is not text stands in brackets before its caption.
 
+use serde_json::Value;
 use teloxide::types::{MediaKind, Message, MessageKind, Seconds};
 
 /// The words; `None` for a service message.
@@ -13,6 +14,38 @@ pub(super) fn text(message: &Message) -> Option<String> {
     let words = message.text().or(message.caption()).unwrap_or_default();
     let text = format!("{media} {words}").trim().to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+/// The words of a message that the types do not fit; `None` if it has none and is of no kind that we
+/// know.
+pub(super) fn words(message: &Value) -> Option<String> {
+    const KINDS: [&str; 14] = [
+        "animation",
+        "audio",
+        "contact",
+        "document",
+        "game",
+        "location",
+        "paid_media",
+        "photo",
+        "poll",
+        "sticker",
+        "story",
+        "video",
+        "video_note",
+        "voice",
+    ];
+    let kind = KINDS.iter().find(|kind| message.get(**kind).is_some());
+    let media = kind.map(|kind| format!("[{}]", kind.replace('_', " ")));
+    let words = message.get("text").or(message.get("caption"));
+    let words = words.and_then(Value::as_str);
+    let text = format!(
+        "{} {}",
+        media.unwrap_or_default(),
+        words.unwrap_or_default()
+    );
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// What it is besides words: empty for plain text.

@@ -96,15 +96,19 @@ impl Telegram {
     {
         let mut room = room(chat)?;
         let mut form = Form::Markup;
+        let mut has_moved = false;
         loop {
-            let outcome = self.api.send(&payload(room, form)).await;
-            match outcome {
-                Err(CallError::Refused(refusal)) => match refusal.moved_to {
-                    Some(new) if new != room.0 && room.is_group() => room = ChatId(new),
-                    _ if form == Form::Markup && refusal.is_about_markup() => form = Form::Plain,
-                    _ => return Err(CallError::Refused(refusal)),
-                },
+            let refusal = match self.api.send(&payload(room, form)).await {
+                Err(CallError::Refused(refusal)) => refusal,
                 other => return other,
+            };
+            match refusal.moved_to {
+                Some(new) if !has_moved => {
+                    has_moved = true;
+                    room = ChatId(new);
+                }
+                _ if form == Form::Markup && refusal.is_about_markup() => form = Form::Plain,
+                _ => return Err(CallError::Refused(refusal)),
             }
         }
     }

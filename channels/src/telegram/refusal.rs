@@ -18,7 +18,7 @@ pub(super) struct Refusal {
 }
 
 /// Part of Telegram's sentence, our code, our sentence.
-const REASONS: [(&str, &str, &str); 20] = [
+const REASONS: [(&str, &str, &str); 22] = [
     (
         "bot was blocked by the user",
         "blocked",
@@ -115,6 +115,8 @@ const REASONS: [(&str, &str, &str); 20] = [
         "too_long",
         "the message is too long for Telegram",
     ),
+    ("text is empty", "empty", "the message has no text"),
+    ("text must be non-empty", "empty", "the message has no text"),
 ];
 const MESSAGE_NOT_FOUND: (&str, &str) = ("message_not_found", "this message no longer exists");
 
@@ -229,6 +231,7 @@ mod tests {
                 "Bad Request: group chat was upgraded to a supergroup chat",
                 "chat_moved",
             ),
+            (400, "Bad Request: message text is empty", "empty"),
             (400, "Bad Request: something new", "refused"),
             (401, "Unauthorized", "token"),
             (404, "Not Found", "token"),
