@@ -140,7 +140,7 @@ async fn request_is_what_the_api_documents() -> TestResult {
 #[tokio::test]
 async fn answer_is_whole_wherever_the_stream_is_cut_in_two() -> TestResult {
     let answer = ScriptedAnswer::new(ANSWER);
-    let cuts = 1..answer.stream_bytes::<Anthropic>();
+    let cuts = 1..answer.stream::<Anthropic>("model").len();
     let replies: Vec<_> = cuts
         .map(|cut| Reply::Answer(answer.clone().chunked(Chunking::CutAt(cut))))
         .collect();

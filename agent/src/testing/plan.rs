@@ -191,12 +191,12 @@ impl ScriptedAnswer {
         self
     }
 
-    /// Bytes of the event stream in this dialect, to know where it can be cut.
-    pub fn stream_bytes<D: Dialect>(&self) -> usize {
-        D::events(self, "model").iter().map(String::len).sum()
+    /// The event stream in this dialect, up to the fault if there is one.
+    pub fn stream<D: Dialect>(&self, model: &str) -> String {
+        D::events(self, model).concat()
     }
 
-    /// The pieces of the event stream, up to the fault if there is one.
+    /// The same, cut into pieces.
     pub(super) fn pieces<D: Dialect>(&self, model: &str) -> Vec<Vec<u8>> {
         let events = D::events(self, model);
         let whole = events.concat().into_bytes();
