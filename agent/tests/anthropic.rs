@@ -38,7 +38,10 @@ fn access(server: &AnthropicServer, key: &str) -> Result<Access, ModelError> {
         "ANTHROPIC_BASE_URL" => Some(server.url().to_owned()),
         _ => None,
     };
-    Ok(Provider::choose(&env)?.access.expect("a key is set"))
+    // A key is set, so it is not the demo model.
+    Provider::choose(&env)?
+        .access
+        .ok_or(ModelError::Interrupted)
 }
 
 fn request() -> ModelRequest {

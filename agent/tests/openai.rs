@@ -1,4 +1,4 @@
-//! The OpenAI form against the strict local server, through the run driver and real sockets.
+//! The `OpenAI` form against the strict local server, through the run driver and real sockets.
 
 #![allow(
     clippy::expect_used,

@@ -13,14 +13,14 @@ use crate::secret::ApiKey;
 pub enum Api {
     /// Anthropic's [Messages](https://docs.claude.com/en/api/messages).
     Anthropic,
-    /// OpenAI's [Chat Completions](https://platform.openai.com/docs/api-reference/chat), which many
+    /// `OpenAI`'s [Chat Completions](https://platform.openai.com/docs/api-reference/chat), which many
     /// servers speak.
     OpenAi(TokenLimit),
 }
 
-/// What a server of the OpenAI form calls the bound on an answer.
+/// What a server of the `OpenAI` form calls the bound on an answer.
 ///
-/// OpenAI's newer models refuse `max_tokens`. Most other servers know only that name, and some
+/// `OpenAI`'s newer models refuse `max_tokens`. Most other servers know only that name, and some
 /// ignore the new one, which would leave answers unbounded. So the name goes by the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenLimit {
@@ -42,7 +42,7 @@ pub struct KeyHeader {
 /// The headers that providers take keys in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyHeaderName {
-    /// `authorization: Bearer …`, of the OpenAI form and of Cloudflare's API.
+    /// `authorization: Bearer …`, of the `OpenAI` form and of Cloudflare's API.
     Authorization,
     /// `cf-aig-authorization: Bearer …`, of an
     /// [authenticated gateway](https://developers.cloudflare.com/ai-gateway/configuration/authentication/).

@@ -45,7 +45,7 @@ pub(super) fn anthropic(vars: &Variables<'_>) -> Result<Option<Access>, ModelErr
     anthropic_form(vars, base, headers).map(Some)
 }
 
-/// OpenAI, or what speaks its API at `OPENAI_BASE_URL`.
+/// `OpenAI`, or what speaks its API at `OPENAI_BASE_URL`.
 pub(super) fn openai(vars: &Variables<'_>) -> Result<Option<Access>, ModelError> {
     let Some(key) = vars.key("OPENAI_API_KEY")? else {
         return Ok(None);

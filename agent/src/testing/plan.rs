@@ -156,7 +156,7 @@ pub struct ScriptedAnswer {
 impl ScriptedAnswer {
     /// Tokens the server says it read, for any answer, those from its cache not counted.
     pub const INPUT_TOKENS: u64 = 25;
-    /// Tokens the server of the OpenAI form says it read from its cache.
+    /// Tokens the server of the `OpenAI` form says it read from its cache.
     pub const CACHED_TOKENS: u64 = 15;
 
     /// Sends `text` a word at a time and ends properly.

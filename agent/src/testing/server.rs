@@ -19,7 +19,7 @@ use super::request::{REQUEST_BYTES_MAX, Refusal, SeenRequest, read_request, refu
 
 /// A server that speaks Anthropic's API.
 pub type AnthropicServer = ProviderServer<Anthropic>;
-/// A server that speaks OpenAI's API.
+/// A server that speaks `OpenAI`'s API.
 pub type OpenAiServer = ProviderServer<OpenAi>;
 
 /// The running server; dropping it stops it and closes its connections.

@@ -1,7 +1,7 @@
 //! Error replies and error events of providers, and what they mean for the caller.
 //!
 //! Providers, and what stands before them, say what is wrong in several shapes: `{"error":
-//! {"message", "type", "code"}}` (Anthropic, OpenAI), the same with a bare text, `{"message",
+//! {"message", "type", "code"}}` (Anthropic, `OpenAI`), the same with a bare text, `{"message",
 //! "code"}` (vLLM), `{"errors": [{"code", "message"}]}` (Cloudflare) and `{"detail"}` (`FastAPI`).
 //! All are understood; anything else is some proxy's page and not worth showing.
 
@@ -19,7 +19,7 @@ use crate::settings::Settings;
 /// Cloudflare's numbers for a token that it does not take, whichever status they come with:
 /// malformed, unauthorized (AI Gateway), invalid.
 const CLOUDFLARE_TOKEN_CODES: [u64; 4] = [6003, 2009, 9109, 10_000];
-/// What OpenAI sends before the wait in milliseconds; finer than `retry-after`.
+/// What `OpenAI` sends before the wait in milliseconds; finer than `retry-after`.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// What a provider said.

@@ -81,12 +81,13 @@ impl Decoder for Chunks {
     ) -> Result<(), ModelError> {
         let data = event.data.trim();
         if data == END_MARK {
-            return match self.stop {
-                Some(stop) => Ok(out.push_back(ModelEvent::Done(stop))),
-                // The protocol's own end mark: nothing was cut off, only not explained.
-                None if self.begun => Ok(out.push_back(ModelEvent::Done(StopReason::Other))),
-                None => Err(ModelError::protocol("an end mark before any chunk")),
-            };
+            // Without a reason it still is the protocol's own end mark: nothing was cut off, only
+            // not explained.
+            let unexplained = self.begun.then_some(StopReason::Other);
+            let stop = self.stop.or(unexplained);
+            let stop = stop.ok_or_else(|| ModelError::protocol("an end mark before any chunk"))?;
+            out.push_back(ModelEvent::Done(stop));
+            return Ok(());
         }
         if event.name == "error" {
             return Err(http::of_event(data, keys));

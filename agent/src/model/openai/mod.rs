@@ -1,4 +1,4 @@
-//! OpenAI's Chat Completions, streamed: <https://platform.openai.com/docs/api-reference/chat-streaming>.
+//! `OpenAI`'s Chat Completions, streamed: <https://platform.openai.com/docs/api-reference/chat-streaming>.
 //!
 //! Many servers speak it, none quite the same. This side is tolerant to what real ones send or leave
 //! out, and strict where text could be lost without anybody noticing. One request per answer, no

@@ -1,11 +1,11 @@
-//! OpenAI's Chat Completions API.
+//! `OpenAI`'s Chat Completions API.
 
 use serde_json::{Value, json};
 
 use super::{Dialect, is_count, is_message, is_text, turns_fit};
 use crate::testing::plan::{Fault, Plan, ScriptedAnswer};
 
-/// OpenAI's Chat Completions API.
+/// `OpenAI`'s Chat Completions API.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenAi;
 
