@@ -4,7 +4,7 @@
 //!
 //! | | provider | needs | asks | keys |
 //! |---|---|---|---|---|
-//! | 1 | Cloudflare AI Gateway | `CLOUDFLARE_AI_GATEWAY_API_KEY`, `CF_AI_GATEWAY_ACCOUNT_ID`, `CF_AI_GATEWAY_GATEWAY_ID` | the provider in `CF_AI_GATEWAY_MODEL` (`provider/model`), below `CF_AI_GATEWAY_BASE_URL` | see [`cloudflare`] |
+//! | 1 | Cloudflare AI Gateway | `CLOUDFLARE_AI_GATEWAY_API_KEY`, `CF_AI_GATEWAY_ACCOUNT_ID`, `CF_AI_GATEWAY_GATEWAY_ID` | the provider in `CF_AI_GATEWAY_MODEL` (`provider/model`), below `CF_AI_GATEWAY_BASE_URL` | `cf-aig-authorization` and what `cloudflare.rs` says |
 //! | 1 | Workers AI | `CLOUDFLARE_AI_GATEWAY_API_KEY`, `CF_ACCOUNT_ID`, a `CF_AI_GATEWAY_MODEL` of `workers-ai/…`, neither id of a gateway | Cloudflare's API, or `CLOUDFLARE_API_BASE_URL` | `authorization` |
 //! | 2 | a gateway | `AI_GATEWAY_API_KEY`, `AI_GATEWAY_BASE_URL` | that address, in the `OpenAI` form if it ends in `/openai`, else in Anthropic's | `authorization` or `x-api-key`; at Cloudflare as 1 |
 //! | 3 | Anthropic | `ANTHROPIC_API_KEY` | Anthropic, or `ANTHROPIC_BASE_URL` | `x-api-key` |
