@@ -43,8 +43,13 @@ pub enum Wait {
 #[non_exhaustive]
 pub enum ModelError {
     /// The key is wrong, revoked, or not allowed to use the model.
-    #[error("the model provider refused the API key, check it in the gateway's settings{detail}")]
+    #[error(
+        "the model provider refused the API key in {variables}; set a valid one and restart the \
+         gateway{detail}"
+    )]
     Auth {
+        /// The variables that hold the keys which were sent, joined by `or`.
+        variables: String,
         /// What the provider said.
         detail: Excerpt,
     },
@@ -189,14 +194,14 @@ impl ModelError {
     /// A protocol error in our own words.
     pub(crate) fn protocol(what: &str) -> Self {
         Self::Protocol {
-            what: Excerpt::redacted(what, None),
+            what: Excerpt::redacted(what, &[]),
         }
     }
 
     /// A settings error in our own words.
     pub(crate) fn config(what: &str) -> Self {
         Self::Config {
-            what: Excerpt::redacted(what, None),
+            what: Excerpt::redacted(what, &[]),
         }
     }
 }
@@ -214,7 +219,14 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> Excerpt {
-        Excerpt::redacted(text, None)
+        Excerpt::redacted(text, &[])
+    }
+
+    fn auth(text: &str) -> ModelError {
+        ModelError::Auth {
+            variables: "SOME_KEY".to_owned(),
+            detail: said(text),
+        }
     }
 
     #[test]
@@ -256,9 +268,11 @@ mod tests {
             wait: Wait::FirstByte,
         };
         assert_eq!(silent.kind(), ModelErrorKind::Stalled);
+        assert_eq!(auth("").kind(), ModelErrorKind::Invalid);
         assert_eq!(
-            ModelError::Auth { detail: said("") }.kind(),
-            ModelErrorKind::Invalid
+            auth("").message(),
+            "The model provider refused the API key in SOME_KEY; set a valid one and restart the \
+             gateway."
         );
         assert_eq!(ModelError::protocol("x").kind(), ModelErrorKind::Internal);
     }

@@ -20,6 +20,10 @@ pub struct Settings {
     pub first_byte_timeout_ms: u64,
     /// Longest silence within a reply; the provider sends pings well below it.
     pub idle_timeout_ms: u64,
+    /// Longest wait for token counts and the end mark once an answer said that it is finished.
+    pub ending_timeout_ms: u64,
+    /// Longest wait for the answer to a check of the key.
+    pub check_timeout_ms: u64,
     /// Longest line of an event stream.
     pub stream_line_bytes_max: usize,
     /// Longest single event of an event stream.
@@ -50,6 +54,8 @@ impl Default for Settings {
             connect_timeout_ms: 10_000,
             first_byte_timeout_ms: 60_000,
             idle_timeout_ms: 45_000,
+            ending_timeout_ms: 2_000,
+            check_timeout_ms: 10_000,
             stream_line_bytes_max: 256 * 1024,
             stream_event_bytes_max: 512 * 1024,
             stream_bytes_max: 8 * 1024 * 1024,
@@ -75,6 +81,7 @@ mod tests {
         assert!(settings.answer_bytes_max <= settings.stream_bytes_max);
         assert!(settings.backoff_ms <= settings.backoff_ms_max);
         assert!(settings.first_byte_timeout_ms < settings.run_timeout_ms);
+        assert!(settings.ending_timeout_ms <= settings.idle_timeout_ms);
         assert!(settings.tries_max >= 1);
     }
 }

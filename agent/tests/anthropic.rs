@@ -3,14 +3,16 @@
 use std::error::Error;
 use std::time::Duration;
 
-use moltbot_agent::model::anthropic::{AnthropicAccess, AnthropicModel, DEFAULT_MODEL};
+use moltbot_agent::model::access::Access;
+use moltbot_agent::model::anthropic::{AnthropicModel, DEFAULT_MODEL};
 use moltbot_agent::model::retry::{RetryPolicy, Retrying};
 use moltbot_agent::prompt::system_prompt;
-use moltbot_agent::secret::ApiKey;
-use moltbot_agent::testing::{AnthropicServer, Chunking, Fault, Plan, Reply, ScriptedAnswer};
+use moltbot_agent::testing::{
+    Anthropic, AnthropicServer, Chunking, Fault, Plan, Reply, ScriptedAnswer,
+};
 use moltbot_agent::{
-    Cancel, LogFacts, ModelError, ModelRequest, RunLimits, RunOutcome, Settings, StopReason, Turn,
-    drive,
+    Cancel, LogFacts, ModelError, ModelRequest, Provider, RunLimits, RunOutcome, Settings,
+    StopReason, Turn, drive,
 };
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -27,16 +29,19 @@ fn settings() -> Settings {
     }
 }
 
-fn access(server: &AnthropicServer, key: &str) -> Result<AnthropicAccess, ModelError> {
+fn access(server: &AnthropicServer, key: &str) -> Result<Access, ModelError> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-    let base_url = Some(server.url().to_owned());
-    Ok(AnthropicAccess {
-        key: ApiKey::new(key)?,
-        base_url,
-        model: None,
-    })
+    let env = |name: &str| match name {
+        "ANTHROPIC_API_KEY" => Some(key.to_owned()),
+        "ANTHROPIC_BASE_URL" => Some(server.url().to_owned()),
+        _ => None,
+    };
+    // A key is set, so it is not the demo model.
+    Provider::choose(&env)?
+        .access
+        .ok_or(ModelError::Interrupted)
 }
 
 fn request() -> ModelRequest {
@@ -138,7 +143,7 @@ async fn request_is_what_the_api_documents() -> TestResult {
 #[tokio::test]
 async fn answer_is_whole_wherever_the_stream_is_cut_in_two() -> TestResult {
     let answer = ScriptedAnswer::new(ANSWER);
-    let cuts = 1..answer.stream_bytes();
+    let cuts = 1..answer.stream::<Anthropic>("model").len();
     let replies: Vec<_> = cuts
         .map(|cut| Reply::Answer(answer.clone().chunked(Chunking::CutAt(cut))))
         .collect();

@@ -1,14 +1,11 @@
 //! Builds the model that answers.
 
 use crate::exit::{Exit, Failure};
-use crate::settings::{Provider, Settings};
+use crate::settings::Settings;
 use crate::stamp;
-use moltbot_agent::Model;
-use moltbot_agent::model::anthropic::{AnthropicAccess, AnthropicModel};
-use moltbot_agent::model::demo::DemoModel;
-use moltbot_agent::model::retry::{RetryPolicy, Retrying};
-use moltbot_agent::secret::ApiKey;
+use moltbot_agent::{Choice, Model, ModelError};
 use std::sync::Arc;
+use tracing::warn;
 
 /// Bounds of models; an answer must fit a record.
 pub fn settings() -> moltbot_agent::Settings {
@@ -19,28 +16,22 @@ pub fn settings() -> moltbot_agent::Settings {
     }
 }
 
-/// The model for these settings.
+/// The model for these settings. Says in the log what of them chooses nothing.
 pub fn build(settings: &Settings) -> Result<Arc<dyn Model>, Failure> {
-    let bounds = self::settings();
-    match &settings.provider {
-        Provider::Demo => Ok(Arc::new(DemoModel::paced(&bounds))),
-        Provider::Anthropic { key, base_url } => {
-            let wrong = |error: moltbot_agent::ModelError| {
-                Failure::new(Exit::Configuration, error.message())
-            };
-            let key = ApiKey::new(key.reveal()).map_err(wrong)?;
-            let access = AnthropicAccess {
-                key,
-                base_url: base_url.clone(),
-                model: None,
-            };
-            let model = AnthropicModel::new(access, bounds).map_err(wrong)?;
-            let seed = u64::from_le_bytes(stamp::random());
-            Ok(Arc::new(Retrying::new(
-                model,
-                RetryPolicy::new(&bounds),
-                seed,
-            )))
-        }
+    let wrong = |error: &ModelError| Failure::new(Exit::Configuration, error.message());
+    let choice = settings.provider.as_ref().map_err(wrong)?;
+    for warning in half_set(choice) {
+        warn!("{warning}");
     }
+    let seed = u64::from_le_bytes(stamp::random());
+    choice
+        .model(self::settings(), seed)
+        .map_err(|error| wrong(&error))
+}
+
+/// What is set in part, each with what answers instead.
+pub fn half_set(choice: &Choice) -> Vec<String> {
+    let provider = choice.provider;
+    let sentence = |half| format!("{half}; {provider} answers instead");
+    choice.half_set.iter().map(sentence).collect()
 }

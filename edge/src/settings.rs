@@ -6,6 +6,7 @@
 use crate::auth::origin::Place;
 use crate::auth::token::Secret;
 use crate::exit::{Exit, Failure};
+use moltbot_agent::{Choice, ModelError, Provider};
 use moltbot_core::ids::InstanceId;
 use moltbot_store::replica::ReplicaOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -43,20 +44,6 @@ pub struct Remote {
     pub missing: Vec<&'static str>,
 }
 
-/// Which model answers.
-#[derive(Debug, Clone)]
-pub enum Provider {
-    /// The embedded demo model: no key was given.
-    Demo,
-    /// Anthropic's Messages API, or a server that speaks it.
-    Anthropic {
-        /// The key.
-        key: Secret,
-        /// Base URL; the provider's own when `None`.
-        base_url: Option<String>,
-    },
-}
-
 /// All values.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -76,10 +63,11 @@ pub struct Settings {
     pub instance: Option<InstanceId>,
     /// Proxies and public address.
     pub place: Place,
-    /// Which model answers.
-    pub provider: Provider,
     /// The Telegram bot, if there is one.
     pub telegram: Option<TelegramBot>,
+    /// Which model answers. What is wrong with its variables stops only what needs a model: the log
+    /// can be read without one.
+    pub provider: Result<Choice, ModelError>,
     /// Skips pairing. Never in production.
     pub dev_mode: bool,
     /// The operator's time zone, east of UTC.
@@ -104,8 +92,8 @@ impl Settings {
             master_key: env("MOLTBOT_MASTER_KEY").map(|key| master_key(&key)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
             place: place(env)?,
-            provider: provider(env),
             telegram: channels::telegram(env)?,
+            provider: Provider::choose(env),
             dev_mode: env("DEV_MODE").as_deref() == Some("true"),
             utc_offset_minutes: utc_offset_minutes(env)?,
             home,
@@ -232,16 +220,6 @@ fn place(env: &dyn Fn(&str) -> Option<String>) -> Result<Place, Failure> {
     })
 }
 
-fn provider(env: &dyn Fn(&str) -> Option<String>) -> Provider {
-    match env("ANTHROPIC_API_KEY") {
-        Some(key) => Provider::Anthropic {
-            key: Secret::new(key),
-            base_url: env("ANTHROPIC_BASE_URL"),
-        },
-        None => Provider::Demo,
-    }
-}
-
 /// Any text makes a master key; long random ones make good ones.
 fn master_key(text: &str) -> [u8; 32] {
     blake3::derive_key("moltbot 2026 master key", text.trim().as_bytes())
@@ -284,7 +262,7 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.listen.to_string(), "127.0.0.1:18789");
         assert_eq!(settings.remote.url, "file:///h/replica/");
-        assert!(matches!(settings.provider, Provider::Demo));
+        assert_eq!(settings.provider.unwrap().provider, Provider::Demo);
         assert_eq!(settings.remote.missing.len(), 3);
     }
 
@@ -313,5 +291,9 @@ mod tests {
         assert!(failure.message.contains("MOLTBOT_PORT"));
         let settings = read(&[("MOLTBOT_GATEWAY_TOKEN", "hunter2")]).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
+        let settings = read(&[("OPENAI_API_KEY", "hunter2")]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let settings = read(&[("OPENAI_API_KEY", "hunter 2")]).unwrap();
+        assert!(settings.provider.is_err(), "only the model is wrong");
     }
 }

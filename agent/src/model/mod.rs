@@ -10,8 +10,13 @@ use futures_util::stream::BoxStream;
 
 use crate::error::ModelError;
 
+pub use http::KeyCheck;
+
+pub mod access;
 pub mod anthropic;
 pub mod demo;
+mod http;
+pub mod openai;
 pub mod retry;
 pub mod sse;
 
@@ -51,7 +56,7 @@ impl<M: Model + ?Sized> Model for Arc<M> {
 /// Who answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelInfo {
-    /// The provider, `anthropic` or `demo`.
+    /// The provider, `anthropic`, `openai`, `cf-ai-gw-…` or `demo`.
     pub provider: String,
     /// The provider's name of the model.
     pub model: String,

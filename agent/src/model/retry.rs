@@ -229,6 +229,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn invalid_and_stalled_requests_are_not_repeated() {
         let auth = ModelError::Auth {
+            variables: "KEY".to_owned(),
             detail: Excerpt::default(),
         };
         let stalled = ModelError::Timeout {

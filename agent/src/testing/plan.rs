@@ -2,15 +2,24 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use super::dialect::Dialect;
 
 /// Everything the server knows.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The only key it accepts.
+    /// The only key it accepts, in the header of its API.
     pub key: String,
     /// The only model it knows; `None` accepts any.
     pub model: Option<String>,
+    /// The path it answers at; `None` is the one of its API.
+    pub path: Option<String>,
+    /// Where it lists its models; `None` is beside its path.
+    pub models_path: Option<String>,
+    /// The headers with keys that must come, and no others; `None` is the key in the header of its
+    /// API.
+    pub credentials: Option<Vec<(&'static str, String)>>,
+    /// What the bound on an answer must be called, where there is more than one name.
+    pub limit_name: &'static str,
     /// The replies in order; the last one is given again and again.
     pub replies: Vec<Reply>,
 }
@@ -21,6 +30,10 @@ impl Plan {
         Self {
             key: key.to_owned(),
             model: None,
+            path: None,
+            models_path: None,
+            credentials: None,
+            limit_name: "max_tokens",
             replies,
         }
     }
@@ -28,6 +41,35 @@ impl Plan {
     /// Accepts `key` and always answers `text`, a word at a time.
     pub fn answering(key: &str, text: &str) -> Self {
         Self::new(key, vec![Reply::Answer(ScriptedAnswer::new(text))])
+    }
+
+    /// The same, at another path.
+    #[must_use]
+    pub fn at(mut self, path: &str) -> Self {
+        self.path = Some(path.to_owned());
+        self
+    }
+
+    /// The same, for exactly these keys in these headers.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: &[(&'static str, &str)]) -> Self {
+        let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+        self.credentials = Some(credentials.iter().map(own).collect());
+        self
+    }
+
+    /// The same, knowing only this model.
+    #[must_use]
+    pub fn with_model(mut self, model: &str) -> Self {
+        self.model = Some(model.to_owned());
+        self
+    }
+
+    /// The same, with another name for the bound on an answer.
+    #[must_use]
+    pub fn with_limit_name(mut self, name: &'static str) -> Self {
+        self.limit_name = name;
+        self
     }
 }
 
@@ -45,6 +87,10 @@ pub enum Reply {
         /// The value of the `retry-after` header.
         retry_after_s: Option<u64>,
     },
+    /// Status 200 and exactly this event stream.
+    Stream(String),
+    /// Status 200 and this JSON, although a stream was asked for.
+    Json(String),
     /// Status 307 to this address: the way a key could be lured elsewhere.
     Redirect(String),
     /// Nothing, while the connection stays open.
@@ -86,6 +132,10 @@ pub enum Fault {
     EndEarly,
     /// Nothing more comes, while the connection stays open.
     Hang,
+    /// Everything comes but the end mark.
+    EndMarkMissing,
+    /// Everything comes but the end mark, and the connection stays open.
+    HangAtTheEnd,
 }
 
 /// An answer of the server.
@@ -104,8 +154,10 @@ pub struct ScriptedAnswer {
 }
 
 impl ScriptedAnswer {
-    /// Tokens the server says it read, for any answer.
+    /// Tokens the server says it read, for any answer, those from its cache not counted.
     pub const INPUT_TOKENS: u64 = 25;
+    /// Tokens the server of the `OpenAI` form says it read from its cache.
+    pub const CACHED_TOKENS: u64 = 15;
 
     /// Sends `text` a word at a time and ends properly.
     pub fn new(text: &str) -> Self {
@@ -139,14 +191,14 @@ impl ScriptedAnswer {
         self
     }
 
-    /// Bytes of the event stream, to know where it can be cut.
-    pub fn stream_bytes(&self) -> usize {
-        self.events("model").iter().map(String::len).sum()
+    /// The event stream in this dialect, up to the fault if there is one.
+    pub fn stream<D: Dialect>(&self, model: &str) -> String {
+        D::events(self, model).concat()
     }
 
-    /// The pieces of the event stream, up to the fault if there is one.
-    pub(super) fn pieces(&self, model: &str) -> Vec<Vec<u8>> {
-        let events = self.events(model);
+    /// The same, cut into pieces.
+    pub(super) fn pieces<D: Dialect>(&self, model: &str) -> Vec<Vec<u8>> {
+        let events = D::events(self, model);
         let whole = events.concat().into_bytes();
         match self.chunking {
             Chunking::Events => events.into_iter().map(String::into_bytes).collect(),
@@ -161,56 +213,4 @@ impl ScriptedAnswer {
             }
         }
     }
-
-    fn events(&self, model: &str) -> Vec<String> {
-        let mut events = vec![
-            event("message_start", json!({ "message": Self::message(model) })),
-            event(
-                "content_block_start",
-                json!({ "index": 0, "content_block": { "type": "text", "text": "" } }),
-            ),
-            event("ping", json!({})),
-        ];
-        events.extend(self.deltas.iter().map(|text| {
-            let delta = json!({ "type": "text_delta", "text": text });
-            event("content_block_delta", json!({ "index": 0, "delta": delta }))
-        }));
-        match self.fault {
-            Some(Fault::ErrorEvent(kind)) => {
-                let error = json!({ "type": kind, "message": "the plan says so" });
-                events.push(event("error", json!({ "error": error })));
-            }
-            Some(Fault::Cut | Fault::EndEarly | Fault::Hang) => {}
-            None => events.extend(self.ending()),
-        }
-        events
-    }
-
-    fn message(model: &str) -> Value {
-        json!({
-            "id": "msg_local", "type": "message", "role": "assistant", "model": model,
-            "content": [], "stop_reason": null, "stop_sequence": null,
-            "usage": {
-                "input_tokens": Self::INPUT_TOKENS, "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": 0, "output_tokens": 1,
-            },
-        })
-    }
-
-    fn ending(&self) -> [String; 3] {
-        let delta = json!({ "stop_reason": self.stop_reason, "stop_sequence": null });
-        let usage = json!({ "output_tokens": self.deltas.len() });
-        [
-            event("content_block_stop", json!({ "index": 0 })),
-            event("message_delta", json!({ "delta": delta, "usage": usage })),
-            event("message_stop", json!({})),
-        ]
-    }
-}
-
-fn event(name: &str, mut data: Value) -> String {
-    if let Some(fields) = data.as_object_mut() {
-        fields.insert("type".to_owned(), Value::from(name));
-    }
-    format!("event: {name}\ndata: {data}\n\n")
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
 
+use super::dialect::Dialect;
 use super::plan::Plan;
 
 /// Longest request that is read.
@@ -33,6 +34,11 @@ impl SeenRequest {
             .iter()
             .find(|(seen, _)| seen == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it only asks for the list of models.
+    pub fn is_check(&self) -> bool {
+        self.method == "GET"
     }
 }
 
@@ -83,133 +89,116 @@ pub(super) struct Refusal {
     pub(super) why: String,
 }
 
+impl Refusal {
+    fn new(status: u16, kind: &'static str, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { status, kind, why }
+    }
+
+    fn invalid(why: impl Into<String>) -> Self {
+        Self::new(400, "invalid_request_error", why)
+    }
+}
+
 /// Notes every violation in the request; returns how it is refused, if it is.
-pub(super) fn refusal(request: &mut SeenRequest, plan: &Plan) -> Option<Refusal> {
-    let mut refusals: Vec<Refusal> = rules(request, plan)
-        .into_iter()
-        .filter(|(holds, ..)| !holds)
-        .map(|(_, status, kind, why)| Refusal {
-            status,
-            kind,
-            why: why.to_owned(),
-        })
-        .collect();
-    refusals.extend(body_violations(&request.body).into_iter().map(|why| {
-        let (status, kind) = (400, "invalid_request_error");
-        Refusal { status, kind, why }
-    }));
+pub(super) fn refusal<D: Dialect>(request: &mut SeenRequest, plan: &Plan) -> Option<Refusal> {
+    let mut refusals = wrong_place::<D>(request, plan);
+    refusals.extend(wrong_keys::<D>(request, plan));
+    refusals.extend(wrong_headers::<D>(request));
+    if !request.is_check() {
+        refusals.extend(wrong_body::<D>(&request.body, plan));
+    }
     request.violations = refusals.iter().map(|refusal| refusal.why.clone()).collect();
     refusals.into_iter().next()
 }
 
-type Rule = (bool, u16, &'static str, &'static str);
-
-/// Whether each rule holds, and how a request is refused when it does not.
-fn rules(request: &SeenRequest, plan: &Plan) -> [Rule; 8] {
-    let (auth, missing, invalid) = (
-        "authentication_error",
-        "not_found_error",
-        "invalid_request_error",
-    );
-    let header = |name| request.header(name);
-    let path = request.path == "/v1/messages";
-    let key = header("x-api-key") == Some(plan.key.as_str());
-    let no_bearer = header("authorization").is_none();
-    let version = header("anthropic-version") == Some("2023-06-01");
-    let json = header("content-type") == Some("application/json");
-    let count = |name| {
-        request
-            .headers
-            .iter()
-            .filter(|(seen, _)| seen == name)
-            .count()
+fn wrong_place<D: Dialect>(request: &SeenRequest, plan: &Plan) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let path = match &plan.path {
+        Some(path) => path.clone(),
+        None => format!("/v1{}", D::ENDPOINT),
     };
-    let once = [
-        "x-api-key",
-        "anthropic-version",
-        "content-type",
-        "content-length",
-    ]
-    .into_iter()
-    .all(|name| count(name) == 1);
-    let asked = request.body.get("model").and_then(Value::as_str);
-    let model = plan
-        .model
-        .as_deref()
-        .is_none_or(|model| asked == Some(model));
-    [
-        (path, 404, missing, "path must be /v1/messages"),
-        (
-            request.method == "POST",
+    let beside = || path.trim_end_matches(D::ENDPOINT).to_owned() + D::MODELS;
+    let expected = if request.is_check() {
+        plan.models_path.clone().unwrap_or_else(beside)
+    } else {
+        path
+    };
+    if request.path != expected {
+        let why = format!("path must be {expected}");
+        refusals.push(Refusal::new(404, "not_found_error", why));
+    }
+    if !matches!(request.method.as_str(), "POST" | "GET") {
+        refusals.push(Refusal::new(
             405,
-            invalid,
+            "invalid_request_error",
             "method must be POST",
-        ),
-        (key, 401, auth, "invalid x-api-key"),
-        (no_bearer, 401, auth, "the key belongs into x-api-key only"),
-        (
-            version,
-            400,
-            invalid,
-            "anthropic-version: 2023-06-01 is required",
-        ),
-        (json, 400, invalid, "content-type must be application/json"),
-        (
-            once,
-            400,
-            invalid,
-            "each required header must come exactly once",
-        ),
-        (model, 404, missing, "model"),
-    ]
+        ));
+    }
+    refusals
 }
 
-fn body_violations(body: &Value) -> Vec<String> {
+/// Exactly the expected keys. The refusal repeats what came, as some providers do.
+fn wrong_keys<D: Dialect>(request: &SeenRequest, plan: &Plan) -> Vec<Refusal> {
+    let expected = match &plan.credentials {
+        Some(credentials) => credentials.clone(),
+        None => vec![D::credential(&plan.key)],
+    };
+    let is_wrong = |name: &&str| {
+        let wanted = expected.iter().find(|(header, _)| header == name);
+        request.header(name) != wanted.map(|(_, value)| value.as_str())
+    };
+    ["x-api-key", "authorization", "cf-aig-authorization"]
+        .into_iter()
+        .filter(is_wrong)
+        .map(|name| {
+            let came = request.header(name).unwrap_or("nothing");
+            Refusal::new(
+                401,
+                "authentication_error",
+                format!("invalid {name}: {came}"),
+            )
+        })
+        .collect()
+}
+
+fn wrong_headers<D: Dialect>(request: &SeenRequest) -> Vec<Refusal> {
+    let mut expected = D::HEADERS.to_vec();
+    if !request.is_check() {
+        expected.push(("content-type", "application/json"));
+    }
+    let count = |name: &str| {
+        let same = request.headers.iter().filter(|(seen, _)| seen == name);
+        same.count()
+    };
+    let wrong = expected
+        .iter()
+        .filter(|(name, value)| request.header(name) != Some(*value));
+    let mut refusals: Vec<_> = wrong
+        .map(|(name, value)| Refusal::invalid(format!("{name}: {value} is required")))
+        .collect();
+    let twice = request.headers.iter().filter(|(name, _)| count(name) > 1);
+    refusals.extend(twice.map(|(name, _)| Refusal::invalid(format!("{name} came twice"))));
+    if !request.is_check() && count("content-length") != 1 {
+        refusals.push(Refusal::invalid("content-length is required"));
+    }
+    refusals
+}
+
+fn wrong_body<D: Dialect>(body: &Value, plan: &Plan) -> Vec<Refusal> {
     let Some(fields) = body.as_object() else {
-        return vec!["body must be an object".to_owned()];
+        return vec![Refusal::invalid("body must be an object")];
     };
-    let mut violations = Vec::new();
-    for (name, value) in fields {
-        let fits = match name.as_str() {
-            "model" => value.as_str().is_some_and(|model| !model.is_empty()),
-            "max_tokens" => value.as_u64().is_some_and(|tokens| tokens >= 1),
-            "system" => value
-                .as_str()
-                .is_some_and(|system| !system.trim().is_empty()),
-            "messages" => value
-                .as_array()
-                .is_some_and(|messages| messages_fit(messages)),
-            "stream" => value == &Value::Bool(true),
-            _ => false,
-        };
-        if !fits {
-            violations.push(format!("{name}: not permitted like this"));
-        }
-    }
-    for name in ["model", "max_tokens", "messages", "stream"] {
-        if !fields.contains_key(name) {
-            violations.push(format!("{name}: field required"));
-        }
-    }
-    violations
-}
-
-/// First the person, then in turns, last the person again, and nobody says nothing.
-fn messages_fit(messages: &[Value]) -> bool {
-    let fits = |(index, message): (usize, &Value)| {
-        let role = if index.is_multiple_of(2) {
-            "user"
-        } else {
-            "assistant"
-        };
-        let text = message
-            .get("content")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let fields = message.as_object().map_or(0, serde_json::Map::len);
-        message.get("role").and_then(Value::as_str) == Some(role)
-            && !text.trim().is_empty()
-            && fields == 2
-    };
-    messages.len() % 2 == 1 && messages.iter().enumerate().all(fits)
+    let asked = fields.get("model").and_then(Value::as_str);
+    let unknown = plan.model.as_deref().filter(|model| asked != Some(model));
+    let unknown = unknown.map(|_| Refusal::new(404, "not_found_error", "model"));
+    let unfit = fields
+        .iter()
+        .filter(|(name, value)| !D::field_fits(name, value, plan))
+        .map(|(name, _)| Refusal::invalid(format!("{name}: not permitted like this")));
+    let missing = D::required(plan)
+        .into_iter()
+        .filter(|name| !fields.contains_key(*name))
+        .map(|name| Refusal::invalid(format!("{name}: field required")));
+    unknown.into_iter().chain(unfit).chain(missing).collect()
 }

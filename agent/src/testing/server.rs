@@ -4,23 +4,31 @@
 //! the reply and in [`SeenRequest::violations`], so a test cannot pass with a wrong request.
 
 use std::io;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::dialect::{Anthropic, Dialect, OpenAi};
 use super::plan::{Fault, Plan, Reply, ScriptedAnswer};
 use super::request::{REQUEST_BYTES_MAX, Refusal, SeenRequest, read_request, refusal};
 
+/// A server that speaks Anthropic's API.
+pub type AnthropicServer = ProviderServer<Anthropic>;
+/// A server that speaks `OpenAI`'s API.
+pub type OpenAiServer = ProviderServer<OpenAi>;
+
 /// The running server; dropping it stops it and closes its connections.
 #[derive(Debug)]
-pub struct AnthropicServer {
+pub struct ProviderServer<D> {
     url: String,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
+    dialect: PhantomData<D>,
 }
 
 #[derive(Debug)]
@@ -31,7 +39,7 @@ struct Shared {
     abandoned: AtomicUsize,
 }
 
-impl AnthropicServer {
+impl<D: Dialect> ProviderServer<D> {
     /// Starts on a free port.
     pub async fn start(plan: Plan) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -42,11 +50,12 @@ impl AnthropicServer {
             replies: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
         });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let accepting = tokio::spawn(accept::<D>(listener, Arc::clone(&shared)));
         Ok(Self {
             url,
             shared,
             accepting,
+            dialect: PhantomData,
         })
     }
 
@@ -70,32 +79,27 @@ impl AnthropicServer {
     }
 }
 
-impl Drop for AnthropicServer {
+impl<D> Drop for ProviderServer<D> {
     fn drop(&mut self) {
         self.accepting.abort();
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept<D: Dialect>(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((connection, _)) = listener.accept().await {
-        connections.spawn(serve(connection, Arc::clone(&shared)));
+        connections.spawn(serve::<D>(connection, Arc::clone(&shared)));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(connection: TcpStream, shared: Arc<Shared>) {
+async fn serve<D: Dialect>(connection: TcpStream, shared: Arc<Shared>) {
     let mut connection = BufReader::new(connection);
     let Ok(mut request) = read_request(&mut connection).await else {
         return;
     };
-    let refusal = refusal(&mut request, &shared.plan);
-    let model = request
-        .body
-        .get("model")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let refusal = refusal::<D>(&mut request, &shared.plan);
+    let asked = request.clone();
     shared
         .requests
         .lock()
@@ -103,37 +107,39 @@ async fn serve(connection: TcpStream, shared: Arc<Shared>) {
         .push(request);
     let sent = match refusal {
         Some(Refusal { status, kind, why }) => {
-            send_error(&mut connection, status, kind, &why, None).await
+            send_error::<D>(&mut connection, status, kind, &why, None).await
         }
-        None => send_reply(&mut connection, &shared, &model).await,
+        None => send_reply::<D>(&mut connection, &shared, &asked).await,
     };
     if sent.is_err() {
         shared.abandoned.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-async fn send_reply(
+async fn send_reply<D: Dialect>(
     connection: &mut BufReader<TcpStream>,
     shared: &Shared,
-    model: &str,
+    request: &SeenRequest,
 ) -> io::Result<()> {
     let nth = shared.replies.fetch_add(1, Ordering::SeqCst);
+    let model = request.body.get("model").and_then(Value::as_str);
     match shared.plan.replies.get(nth).or(shared.plan.replies.last()) {
-        Some(Reply::Answer(answer)) => send_answer(connection, answer, model).await,
+        Some(Reply::Answer(_)) if request.is_check() => {
+            send_whole(connection, "application/json", r#"{"data":[]}"#).await
+        }
+        Some(Reply::Answer(answer)) => {
+            send_answer::<D>(connection, answer, model.unwrap_or_default()).await
+        }
         Some(Reply::Error {
             status,
             kind,
             retry_after_s,
         }) => {
-            send_error(
-                connection,
-                *status,
-                kind,
-                "the plan says so",
-                *retry_after_s,
-            )
-            .await
+            let why = "the plan says so";
+            send_error::<D>(connection, *status, kind, why, *retry_after_s).await
         }
+        Some(Reply::Stream(body)) => send_whole(connection, "text/event-stream", body).await,
+        Some(Reply::Json(body)) => send_whole(connection, "application/json", body).await,
         Some(Reply::Redirect(to)) => {
             let reply = format!(
                 "HTTP/1.1 307 Elsewhere\r\nlocation: {to}\r\ncontent-length: 0\r\n\
@@ -147,15 +153,28 @@ async fn send_reply(
     }
 }
 
-async fn send_error(
+async fn send_whole(
+    connection: &mut BufReader<TcpStream>,
+    content_type: &str,
+    body: &str,
+) -> io::Result<()> {
+    let reply = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}",
+        length = body.len(),
+    );
+    connection.write_all(reply.as_bytes()).await?;
+    connection.flush().await
+}
+
+async fn send_error<D: Dialect>(
     connection: &mut BufReader<TcpStream>,
     status: u16,
     kind: &str,
     why: &str,
     retry_after_s: Option<u64>,
 ) -> io::Result<()> {
-    let error = json!({ "type": kind, "message": why });
-    let body = json!({ "type": "error", "error": error, "request_id": "req_local" }).to_string();
+    let body = D::error(kind, why).to_string();
     let retry_after = retry_after_s
         .map(|s| format!("retry-after: {s}\r\n"))
         .unwrap_or_default();
@@ -169,7 +188,7 @@ async fn send_error(
     connection.flush().await
 }
 
-async fn send_answer(
+async fn send_answer<D: Dialect>(
     connection: &mut BufReader<TcpStream>,
     answer: &ScriptedAnswer,
     model: &str,
@@ -178,7 +197,7 @@ async fn send_answer(
                 cache-control: no-cache\r\nrequest-id: req_local\r\n\
                 transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     connection.write_all(head.as_bytes()).await?;
-    for piece in answer.pieces(model) {
+    for piece in answer.pieces::<D>(model) {
         if !answer.pace.is_zero() {
             tokio::time::sleep(answer.pace).await;
         }
@@ -187,9 +206,9 @@ async fn send_answer(
         connection.flush().await?;
     }
     match answer.fault {
-        Some(Fault::Hang) => return until_closed(connection).await,
+        Some(Fault::Hang | Fault::HangAtTheEnd) => return until_closed(connection).await,
         Some(Fault::Cut) => return Ok(()),
-        Some(Fault::ErrorEvent(_) | Fault::EndEarly) | None => {}
+        Some(Fault::ErrorEvent(_) | Fault::EndEarly | Fault::EndMarkMissing) | None => {}
     }
     connection.write_all(b"0\r\n\r\n").await?;
     connection.flush().await

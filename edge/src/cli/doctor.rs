@@ -4,7 +4,9 @@ use super::say;
 use crate::exit::{Exit, Failure};
 use crate::home;
 use crate::models;
-use crate::settings::{Provider, Settings};
+use crate::settings::Settings;
+use moltbot_agent::Choice;
+use moltbot_agent::model::KeyCheck;
 use moltbot_store::replica::Replica;
 use moltbot_store::restore;
 use std::net::TcpListener;
@@ -13,13 +15,14 @@ use std::net::TcpListener;
 type Finding = (&'static str, Result<String, String>);
 
 pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
-    let findings: [Finding; 5] = [
+    let mut findings: Vec<Finding> = vec![
         ("home", check_home(settings)),
         ("token", check_token(settings)),
         ("port", check_port(settings)),
-        ("model", check_model(settings)),
-        ("replica", check_replica(settings).await),
     ];
+    let model = check_model(settings).await;
+    findings.extend(model.map(|found| ("model", found)));
+    findings.push(("replica", check_replica(settings).await));
     let mut wrong = 0;
     for (name, finding) in &findings {
         match finding {
@@ -73,15 +76,36 @@ fn check_port(settings: &Settings) -> Result<String, String> {
     }
 }
 
-fn check_model(settings: &Settings) -> Result<String, String> {
-    let model = models::build(settings)
-        .map_err(|failure| failure.message)?
-        .info();
-    let advice = match settings.provider {
-        Provider::Demo => "; set ANTHROPIC_API_KEY for a real one",
-        Provider::Anthropic { .. } => "",
+/// Who answers and why, whether the key is taken, and what is set in part.
+async fn check_model(settings: &Settings) -> impl Iterator<Item = Result<String, String>> {
+    let (found, half_set) = match &settings.provider {
+        Ok(choice) => (check_choice(choice).await, models::half_set(choice)),
+        Err(error) => (Err(error.message()), Vec::new()),
     };
-    Ok(format!("{} by {}{advice}", model.model, model.provider))
+    std::iter::once(found).chain(half_set.into_iter().map(Err))
+}
+
+async fn check_choice(choice: &Choice) -> Result<String, String> {
+    let Some(access) = &choice.access else {
+        return Ok("the demo model; set ANTHROPIC_API_KEY for a real one".to_owned());
+    };
+    let variables = choice.provider.variables();
+    let are = if variables.len() == 1 { "is" } else { "are" };
+    let who = format!(
+        "{} by {} at {}, because {} {are} set",
+        access.model,
+        access.provider,
+        access.base_url,
+        variables.join(" and ")
+    );
+    // The list of models costs nothing; it is asked for where the key would go anyway.
+    match choice.check(models::settings()).await {
+        Ok(Some(KeyCheck::Unknown { status })) => Ok(format!(
+            "{who}; whether the key is right cannot be told (status {status})"
+        )),
+        Ok(_) => Ok(format!("{who}; the key is accepted")),
+        Err(error) => Err(format!("{who}. {}", error.message())),
+    }
 }
 
 async fn check_replica(settings: &Settings) -> Result<String, String> {

@@ -2,6 +2,7 @@
 
 use super::support::client::{ALL, Device};
 use super::support::{Gateway, Home};
+use moltbot_agent::testing::{AnthropicServer, Plan};
 use serde_json::Value;
 
 /// A gateway that has recorded a conversation and shipped it.
@@ -122,7 +123,7 @@ async fn a_damaged_replica_is_named_and_ends_with_4() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_looks_at_everything_and_prints_no_secret() {
     let secrets = [
         "gateway-secret-1",
@@ -131,9 +132,14 @@ async fn the_doctor_looks_at_everything_and_prints_no_secret() {
         "bucket-secret-4",
     ];
     let [token, key, master, bucket] = secrets;
+    // The doctor asks the provider whether it takes the key.
+    let provider = AnthropicServer::start(Plan::answering(key, ""))
+        .await
+        .unwrap();
     let home = Home::new()
         .with("MOLTBOT_GATEWAY_TOKEN", token)
         .with("ANTHROPIC_API_KEY", key)
+        .with("ANTHROPIC_BASE_URL", provider.url())
         .with("MOLTBOT_MASTER_KEY", master)
         .with("AWS_SECRET_ACCESS_KEY", bucket);
     let (code, out, error) = home.run(&["doctor", "--port", "0"]);

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 
-use super::fault;
 use crate::error::ModelError;
+use crate::model::http::{self, Decoder};
 use crate::model::sse::SseEvent;
 use crate::model::{ModelEvent, StopReason, Usage};
 use crate::secret::ApiKey;
@@ -95,47 +95,19 @@ enum Position {
 
 /// Follows one reply.
 #[derive(Debug)]
-pub(super) struct MessageOrder {
+pub(crate) struct MessageOrder {
     position: Position,
     usage: Usage,
     stop: StopReason,
 }
 
 impl MessageOrder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let position = Position::BeforeMessage;
         Self {
             position,
             usage: Usage::default(),
             stop: StopReason::Other,
-        }
-    }
-
-    /// Takes the next event and appends what it contributes.
-    pub(super) fn take(
-        &mut self,
-        event: &SseEvent,
-        key: &ApiKey,
-        out: &mut VecDeque<ModelEvent>,
-    ) -> Result<(), ModelError> {
-        let data = event.data.as_str();
-        // The type in the data decides, since some proxies lose the event's name.
-        let kind = match serde_json::from_str::<Kind>(data) {
-            Ok(typed) => typed.kind,
-            Err(_) if event.name.is_empty() => {
-                return Err(ModelError::protocol("an event without a type"));
-            }
-            Err(_) => event.name.clone(),
-        };
-        match kind.as_str() {
-            "message_start" => self.message_start(&parse(data, "message_start")?, out),
-            "content_block_start" => self.block_start(parse(data, "content_block_start")?, out),
-            "content_block_delta" => self.block_delta(parse(data, "content_block_delta")?, out),
-            "content_block_stop" => self.block_stop(&parse(data, "content_block_stop")?),
-            "message_delta" => self.message_delta(&parse(data, "message_delta")?, out),
-            "message_stop" => self.message_stop(out),
-            "error" => Err(fault::of_event(data, key)),
-            _ => Ok(()),
         }
     }
 
@@ -227,6 +199,35 @@ impl MessageOrder {
 
     fn unexpected(&self, kind: &str) -> ModelError {
         ModelError::protocol(&format!("`{kind}` out of order, {}", self.position.name()))
+    }
+}
+
+impl Decoder for MessageOrder {
+    fn take(
+        &mut self,
+        event: &SseEvent,
+        keys: &[ApiKey],
+        out: &mut VecDeque<ModelEvent>,
+    ) -> Result<(), ModelError> {
+        let data = event.data.as_str();
+        // The type in the data decides, since some proxies lose the event's name.
+        let kind = match serde_json::from_str::<Kind>(data) {
+            Ok(typed) => typed.kind,
+            Err(_) if event.name.is_empty() => {
+                return Err(ModelError::protocol("an event without a type"));
+            }
+            Err(_) => event.name.clone(),
+        };
+        match kind.as_str() {
+            "message_start" => self.message_start(&parse(data, "message_start")?, out),
+            "content_block_start" => self.block_start(parse(data, "content_block_start")?, out),
+            "content_block_delta" => self.block_delta(parse(data, "content_block_delta")?, out),
+            "content_block_stop" => self.block_stop(&parse(data, "content_block_stop")?),
+            "message_delta" => self.message_delta(&parse(data, "message_delta")?, out),
+            "message_stop" => self.message_stop(out),
+            "error" => Err(http::of_event(data, keys)),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::error::ModelError;
-use crate::model::{ModelRequest, Role};
-use crate::secret::Excerpt;
+use crate::model::ModelRequest;
+use crate::model::http::{self, Message};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -16,60 +16,15 @@ struct Body<'a> {
     stream: bool,
 }
 
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    content: &'a str,
-}
-
-/// The JSON of a streamed request. What the provider would certainly refuse is refused here.
+/// The JSON of a streamed request.
 pub(super) fn body(model: &str, request: &ModelRequest) -> Result<String, ModelError> {
-    let messages: Vec<_> = request
-        .turns
-        .iter()
-        .filter(|turn| !turn.text.trim().is_empty())
-        .map(|turn| Message {
-            role: role(turn.role),
-            content: &turn.text,
-        })
-        .collect();
-    if messages
-        .first()
-        .is_none_or(|first| first.role != role(Role::User))
-    {
-        return Err(bad_request(
-            "a conversation must begin with a message of the person",
-        ));
-    }
-    if request.max_tokens == 0 {
-        return Err(bad_request("an answer needs at least one token"));
-    }
-    let system = request
-        .system
-        .as_deref()
-        .filter(|system| !system.trim().is_empty());
-    let max_tokens = request.max_tokens;
-    let body = Body {
+    http::json(&Body {
         model,
-        max_tokens,
-        system,
-        messages,
+        max_tokens: request.max_tokens,
+        system: http::system(request),
+        messages: http::messages(request)?,
         stream: true,
-    };
-    serde_json::to_string(&body).map_err(|error| bad_request(&error.to_string()))
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    }
-}
-
-fn bad_request(why: &str) -> ModelError {
-    ModelError::BadRequest {
-        detail: Excerpt::redacted(why, None),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -99,24 +54,5 @@ mod tests {
             ..request
         };
         assert!(!body("m", &bare).unwrap().contains("system"));
-    }
-
-    #[test]
-    fn empty_questions_are_refused_without_asking() {
-        let ask = |turns, max_tokens| {
-            let request = ModelRequest {
-                turns,
-                max_tokens,
-                ..ModelRequest::default()
-            };
-            body("m", &request).map_err(|error| error.code())
-        };
-        assert_eq!(ask(vec![], 9), Err("model_bad_request"));
-        assert_eq!(ask(vec![Turn::user(" \n")], 9), Err("model_bad_request"));
-        assert_eq!(
-            ask(vec![Turn::assistant("Hi")], 9),
-            Err("model_bad_request")
-        );
-        assert_eq!(ask(vec![Turn::user("Hi")], 0), Err("model_bad_request"));
     }
 }

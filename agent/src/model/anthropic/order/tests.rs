@@ -12,7 +12,7 @@ const PING: &str = r#"{"type":"ping"}"#;
 
 /// Text, last usage and stop reason of a reply with these events, or the error's code.
 fn follow(events: &[&str]) -> Result<(String, Usage, Option<StopReason>), &'static str> {
-    let key = ApiKey::new("plainsecret99").unwrap();
+    let key = ApiKey::new("KEY", "plainsecret99").unwrap();
     let mut order = MessageOrder::new();
     let mut out = VecDeque::new();
     for data in events {
@@ -21,7 +21,7 @@ fn follow(events: &[&str]) -> Result<(String, Usage, Option<StopReason>), &'stat
             data: (*data).to_owned(),
         };
         order
-            .take(&event, &key, &mut out)
+            .take(&event, std::slice::from_ref(&key), &mut out)
             .map_err(|error| error.code())?;
     }
     let mut reply = (String::new(), Usage::default(), None);

@@ -7,17 +7,33 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use super::order::MessageOrder;
 use crate::error::{ModelError, Wait};
 use crate::model::sse::{SseEvent, SseParser};
-use crate::model::{ModelEvent, ModelStream};
+use crate::model::{ModelEvent, ModelStream, StopReason};
 use crate::secret::ApiKey;
 use crate::settings::Settings;
 
+/// Makes the events of one reply out of the events of its stream; pure.
+pub(crate) trait Decoder: Send + 'static {
+    /// Takes the next event and appends what it contributes, at last `Done`.
+    fn take(
+        &mut self,
+        event: &SseEvent,
+        keys: &[ApiKey],
+        out: &mut VecDeque<ModelEvent>,
+    ) -> Result<(), ModelError>;
+
+    /// Why the answer ended, once all its text is known to have come even without an end mark.
+    fn finished(&self) -> Option<StopReason> {
+        None
+    }
+}
+
 /// The events of a reply, ending after `Done` or the first error.
 pub(super) fn events(
-    reply: BoxStream<'static, Result<Bytes, ModelError>>,
-    key: ApiKey,
+    bytes: BoxStream<'static, Result<Bytes, ModelError>>,
+    decoder: impl Decoder,
+    keys: Vec<ApiKey>,
     settings: Settings,
 ) -> ModelStream {
     let parser = SseParser::new(
@@ -25,14 +41,13 @@ pub(super) fn events(
         settings.stream_event_bytes_max,
     );
     let reading = Reading {
-        reply,
-        key,
-        idle_timeout: Duration::from_millis(settings.idle_timeout_ms),
+        bytes,
+        keys,
+        settings,
         bytes_left: settings.stream_bytes_max,
-        bytes_max: settings.stream_bytes_max,
         parser,
         parsed: VecDeque::new(),
-        order: MessageOrder::new(),
+        decoder,
         ready: VecDeque::new(),
         failure: None,
         ended: false,
@@ -45,22 +60,21 @@ pub(super) fn events(
     .boxed()
 }
 
-struct Reading {
-    reply: BoxStream<'static, Result<Bytes, ModelError>>,
-    key: ApiKey,
-    idle_timeout: Duration,
+struct Reading<D> {
+    bytes: BoxStream<'static, Result<Bytes, ModelError>>,
+    keys: Vec<ApiKey>,
+    settings: Settings,
     bytes_left: usize,
-    bytes_max: usize,
     parser: SseParser,
     parsed: VecDeque<SseEvent>,
-    order: MessageOrder,
+    decoder: D,
     ready: VecDeque<ModelEvent>,
     /// Kept until what came before it was handed out.
     failure: Option<ModelError>,
     ended: bool,
 }
 
-impl Reading {
+impl<D: Decoder> Reading<D> {
     async fn next(&mut self) -> Result<Option<ModelEvent>, ModelError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -71,15 +85,28 @@ impl Reading {
                 return Ok(None);
             }
             if let Some(failure) = self.failure.take() {
-                return Err(failure);
+                // Nothing that comes after the last word can spoil the answer.
+                match self.decoder.finished() {
+                    Some(stop) => self.ready.push_back(ModelEvent::Done(stop)),
+                    None => return Err(failure),
+                }
+                continue;
             }
-            let piece = self.piece().await?;
-            self.failure = self.take(&piece).err();
+            let taken = match self.piece().await {
+                Ok(piece) => self.take(&piece),
+                Err(error) => Err(error),
+            };
+            self.failure = taken.err();
         }
     }
 
     async fn piece(&mut self) -> Result<Bytes, ModelError> {
-        let piece = tokio::time::timeout(self.idle_timeout, self.reply.next())
+        let wait_ms = match self.decoder.finished() {
+            Some(_) => self.settings.ending_timeout_ms,
+            None => self.settings.idle_timeout_ms,
+        };
+        let wait = Duration::from_millis(wait_ms);
+        let piece = tokio::time::timeout(wait, self.bytes.next())
             .await
             .map_err(|_| ModelError::Timeout { wait: Wait::Idle })?
             .ok_or(ModelError::Interrupted)??;
@@ -87,7 +114,7 @@ impl Reading {
             Some(left) => self.bytes_left = left,
             None => {
                 return Err(ModelError::AnswerTooLarge {
-                    bytes_max: self.bytes_max,
+                    bytes_max: self.settings.stream_bytes_max,
                 });
             }
         }
@@ -97,7 +124,7 @@ impl Reading {
     fn take(&mut self, piece: &[u8]) -> Result<(), ModelError> {
         let parsed = self.parser.push(piece, &mut self.parsed);
         while let Some(event) = self.parsed.pop_front() {
-            self.order.take(&event, &self.key, &mut self.ready)?;
+            self.decoder.take(&event, &self.keys, &mut self.ready)?;
             if matches!(self.ready.back(), Some(ModelEvent::Done(_))) {
                 // Whatever a server sends after its end mark is of no interest.
                 return Ok(());
@@ -110,6 +137,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::anthropic::MessageOrder;
 
     const REPLY: &str = concat!(
         "event: message_start\n",
@@ -131,8 +159,7 @@ mod tests {
     where
         S: futures_util::Stream<Item = Result<Bytes, ModelError>> + Send + 'static,
     {
-        let key = ApiKey::new("plainsecret99").unwrap();
-        let mut events = events(reply.boxed(), key, settings);
+        let mut events = events(reply.boxed(), MessageOrder::new(), vec![], settings);
         let (mut text, mut done) = (String::new(), false);
         while let Some(event) = events.next().await {
             match event {
