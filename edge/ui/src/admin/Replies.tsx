@@ -79,7 +79,7 @@ function Row({ delivery }: { delivery: Delivery }) {
         {(status === "unknown" || status === "due") && (
           <button
             type="button"
-            class="btn quiet"
+            class={status === "unknown" ? "btn quiet" : "btn"}
             disabled={busy}
             aria-label={t("replies.dropNamed", { name })}
             onClick={() => setAsking("drop")}

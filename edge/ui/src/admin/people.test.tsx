@@ -191,6 +191,14 @@ describe("people", () => {
     expect(calls("peer.approve")).toEqual([{ peerId: "p-c" }]);
   });
 
+  it("without a name are told apart", () => {
+    const nameless = [known("12345678", "", { name: null }), known("98765432", "")];
+    peers.value = { pending: [], approved: nameless, blocked: [] };
+    render(<Devices />);
+    expect(screen.getByText("Somebody (p-1234)")).toBeTruthy();
+    expect(screen.getByText("Somebody (p-9876)")).toBeTruthy();
+  });
+
   it("warns before the operator shuts himself out", async () => {
     peers.value = { pending: [], approved: [known("me", "Me", { isOperator: true })], blocked: [] };
     render(<Devices />);

@@ -18,8 +18,9 @@ interface Person {
   name?: string | null;
 }
 
-export function personName(person: { name?: string | null }): string {
-  return shortName(person.name) || t("people.unnamed");
+/** A platform that told no name still told people apart. */
+export function personName(person: { peerId: string; name?: string | null }): string {
+  return shortName(person.name) || t("people.unnamed", { id: person.peerId.slice(0, 6) });
 }
 
 export function peerAsked(peer: PendingPeer): void {

@@ -32,11 +32,16 @@ describe("what strangers choose", () => {
   it("is one line of bearable length", () => {
     expect(shortName("  Li\n\n Wei ")).toBe("Li Wei");
     expect([...shortName("𠮷".repeat(500))]).toHaveLength(60);
+    expect(shortName("Li\u202e ?uoy kcolB")).toBe("Li ?uoy kcolB");
     expect(shortName(null)).toBe("");
   });
 
   it("is folded when it is long in letters or in lines", () => {
-    expect([isLong("hi"), isLong("x".repeat(161)), isLong("\n\n\n")]).toEqual([false, true, true]);
+    expect([isLong("hi"), isLong("x".repeat(241)), isLong("\n\n\n\n")]).toEqual([
+      false,
+      true,
+      true,
+    ]);
   });
 });
 

@@ -33,16 +33,20 @@ export function withoutAsking(list: PeerList, gone: { requestId?: string | null;
 
 const NAME_CHARS_MAX = 60;
 
+/** Signs that turn the direction of writing, and with it the sentence around a name. */
+const TURNS = /[\u202a-\u202e\u2066-\u2069]/g;
+
 /** Strangers choose their names: one line of bearable length is shown of them. */
 export function shortName(name: string | null | undefined): string {
-  const letters = [...(name ?? "").replace(/\s+/g, " ").trim()];
+  const line = (name ?? "").replace(TURNS, "").replace(/\s+/g, " ").trim();
+  const letters = [...line];
   if (letters.length <= NAME_CHARS_MAX) return letters.join("");
   return `${letters.slice(0, NAME_CHARS_MAX - 1).join("")}…`;
 }
 
 /** Whether a text is folded at first. */
 export function isLong(text: string): boolean {
-  return text.length > 160 || text.split("\n").length > 3;
+  return text.length > 240 || text.split("\n").length > 4;
 }
 
 /** Longer than a platform takes when all is well. */

@@ -63,7 +63,7 @@ export const admin = {
   "people.channel": "Channel",
   "people.you": "you",
   "people.blocked": "blocked",
-  "people.unnamed": "Somebody",
+  "people.unnamed": "Somebody ({id})",
   "people.wantsIn": "{name} on {channel} wants in",
   "people.account": "wrote to {account}",
   "people.holds": "code holds for {time}",

@@ -59,7 +59,7 @@ export const admin: Record<keyof typeof source, string> = {
   "people.channel": "渠道",
   "people.you": "你本人",
   "people.blocked": "已屏蔽",
-  "people.unnamed": "某人",
+  "people.unnamed": "某人（{id}）",
   "people.wantsIn": "{name} 在 {channel} 上请求进入",
   "people.account": "写给 {account}",
   "people.holds": "配对码{time}内有效",
