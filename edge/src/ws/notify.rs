@@ -232,3 +232,18 @@ pub async fn keep_house(running: Arc<Running>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_names_the_request_of_the_person_once() {
+        let waiting = [("r1", "li"), ("r2", "bo")];
+        let waiting = waiting.map(|(request, peer)| (request.into(), peer.into()));
+        let mut guests = Guests(BTreeMap::from(waiting));
+        assert_eq!(guests.answered(&"bo".into()), Some("r2".into()));
+        assert_eq!(guests.answered(&"bo".into()), None);
+        assert_eq!(guests.0.len(), 1, "li still waits");
+    }
+}
