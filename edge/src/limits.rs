@@ -71,6 +71,14 @@ pub const HISTORY_BYTES_MAX: usize = 384 * 1024;
 pub const SESSIONS_MAX: usize = 500;
 /// Characters of a derived title or preview.
 pub const PREVIEW_CHARS_MAX: usize = 80;
+/// People who were let in, and as many who are blocked, in one `peer.list` answer.
+pub const PEERS_LISTED_MAX: usize = 500;
+/// Characters of a stranger's first message that whoever lets him in is shown.
+pub const PEER_MESSAGE_CHARS_MAX: usize = 1_000;
+/// Replies in one `delivery.list` answer.
+pub const DELIVERIES_LISTED_MAX: usize = 100;
+/// Characters of a reply in it.
+pub const DELIVERY_CHARS_MAX: usize = 200;
 /// Memory for opened records, so that a long conversation is not read anew for every turn.
 pub const OPENED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Encoded bytes read per step of a log subscription.

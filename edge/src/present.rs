@@ -3,6 +3,8 @@
 //! Invariant: the only place where sealed content becomes text for a client; what a client's
 //! scopes do not cover is left out here.
 
+pub mod people;
+
 use crate::gateway::{Gateway, Running};
 use crate::limits::PREVIEW_CHARS_MAX;
 use moltbot_core::actor::{Scope, Scopes};
@@ -174,14 +176,23 @@ fn cancelled(reason: &str) -> &'static str {
 
 /// The beginning of a line of a transcript.
 pub fn preview(running: &Running, seq: Seq) -> Option<String> {
-    let message = message(running, seq)?;
-    let text = message["content"][0]["text"].as_str()?;
+    let text = said(running, seq)?;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut preview: String = line.chars().take(PREVIEW_CHARS_MAX).collect();
-    if preview.len() < line.len() {
-        preview.push('…');
+    Some(beginning(&line, PREVIEW_CHARS_MAX))
+}
+
+/// The text of a line of a transcript.
+fn said(running: &Running, seq: Seq) -> Option<String> {
+    let message = message(running, seq)?;
+    message["content"][0]["text"].as_str().map(str::to_owned)
+}
+
+/// As much of a text as is shown; `…` says that there is more.
+fn beginning(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
-    Some(preview)
 }
 
 /// The channel in a session's key; `web` for the operator's own clients.

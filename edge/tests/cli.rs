@@ -45,7 +45,7 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 18] = [
         &[],
         &["serve"],
         &["devices"],
@@ -54,6 +54,10 @@ fn every_command_explains_itself() {
         &["devices", "reject"],
         &["devices", "revoke"],
         &["devices", "link"],
+        &["peers"],
+        &["peers", "list"],
+        &["peers", "approve"],
+        &["peers", "block"],
         &["log"],
         &["log", "verify"],
         &["log", "export"],
@@ -84,7 +88,7 @@ fn every_command_explains_itself() {
 #[test]
 fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
     let home = Home::new();
-    let table: [(&[&str], &str); 8] = [
+    let table: [(&[&str], &str); 9] = [
         (&["fly"], "unrecognized subcommand 'fly'"),
         (
             &["--port", "many"],
@@ -101,6 +105,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["restore"], "--dry-run"),
         (&["devices"], "Usage: moltbot devices"),
         (&["devices", "approve"], "<REQUEST>"),
+        (&["peers", "block"], "<PEER>"),
         (&["log", "delete"], "unrecognized subcommand 'delete'"),
     ];
     for (arguments, words) in table {
@@ -311,6 +316,8 @@ fn without_a_gateway_the_command_line_says_how_to_start_one() {
         &["devices", "list"][..],
         &["devices", "link"],
         &["devices", "revoke", "abcdef"],
+        &["peers", "list"],
+        &["peers", "approve", "ABCDEFGH"],
     ] {
         let (code, out, error) = home.run(arguments);
         assert_eq!((code, out.as_str()), (3, ""), "{arguments:?}");

@@ -1,12 +1,16 @@
 //! `moltbot devices …`
 
 use super::client::call;
+use super::rows::{self, id, short_id, text};
 use super::say;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::settings::Settings;
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
+
+/// The command that shows who could be meant.
+const SEE: &str = "devices list";
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -50,13 +54,15 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> 
 }
 
 async fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
-    let devices = call(settings, Method::GET, "devices").await?;
+    let devices = rows::list(settings).await?;
     if json {
         say(format_args!("{devices:#}"));
         return Ok(());
     }
-    let rows = |name: &str| devices[name].as_array().cloned().unwrap_or_default();
-    let (pending, paired) = (rows("pending"), rows("paired"));
+    let (pending, paired) = (
+        rows::rows(&devices, "pending"),
+        rows::rows(&devices, "paired"),
+    );
     if pending.is_empty() && paired.is_empty() {
         say("No device has asked yet. Let a browser in with: moltbot devices link");
     }
@@ -70,7 +76,6 @@ async fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
         ));
     }
     for row in &paired {
-        let id: String = text(row, "deviceId").chars().take(12).collect();
         let state = if row["connected"] == true {
             "online "
         } else {
@@ -83,7 +88,8 @@ async fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
             .filter_map(Value::as_str)
             .collect();
         say(format_args!(
-            "{state}  {id}  {}  {}",
+            "{state}  {}  {}  {}",
+            short_id(row, "deviceId"),
             text(row, "displayName"),
             scopes.join(",")
         ));
@@ -92,55 +98,21 @@ async fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
 }
 
 async fn answer(settings: &Settings, wanted: &str, verb: &str) -> Result<(), Failure> {
-    let devices = call(settings, Method::GET, "devices").await?;
-    let plain = wanted.replace('-', "").to_uppercase();
-    let fits = |row: &&Value| row["requestId"] == wanted || row["code"] == plain.as_str();
-    let found = devices["pending"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(fits);
-    let Some(row) = found else {
-        let message = format!(
-            "nobody waits with the code or request id `{wanted}`; see: moltbot devices list"
-        );
-        return Err(Failure::new(Exit::Configuration, message));
-    };
-    let path = format!("devices/{}/{verb}", text(row, "requestId"));
-    let reply = call(settings, Method::POST, &path).await?;
-    say(format_args!(
-        "{}: {}",
-        text(&reply, "message"),
-        text(row, "displayName")
-    ));
-    Ok(())
+    let pending = rows::rows(&rows::list(settings).await?, "pending");
+    let row = rows::waiting(&pending, wanted).ok_or_else(|| {
+        let why = format!("nobody waits with the code or request id `{wanted}`");
+        rows::nobody(&why, SEE)
+    })?;
+    let path = format!("devices/{}/{verb}", id(row, "requestId"));
+    rows::decide(settings, &path, row, "displayName").await
 }
 
 async fn revoke(settings: &Settings, wanted: &str) -> Result<(), Failure> {
-    let devices = call(settings, Method::GET, "devices").await?;
-    let wanted = wanted.to_lowercase();
-    let paired = devices["paired"].as_array().cloned().unwrap_or_default();
-    let fits = |row: &&Value| text(row, "deviceId").starts_with(&wanted) && wanted.len() >= 6;
-    let found: Vec<&Value> = paired.iter().filter(fits).collect();
-    let [row] = found.as_slice() else {
-        let message = format!(
-            "{} devices have an id that begins with `{wanted}` (give at least 6 digits); see: moltbot devices list",
-            found.len()
-        );
-        return Err(Failure::new(Exit::Configuration, message));
-    };
-    let path = format!("devices/{}/revoke", text(row, "deviceId"));
-    let reply = call(settings, Method::POST, &path).await?;
-    say(format_args!(
-        "{}: {}",
-        text(&reply, "message"),
-        text(row, "displayName")
-    ));
-    Ok(())
-}
-
-fn text(row: &Value, name: &str) -> String {
-    row[name].as_str().unwrap_or_default().to_owned()
+    let paired = rows::rows(&rows::list(settings).await?, "paired");
+    let row = rows::beginning(&paired, "deviceId", wanted)
+        .map_err(|why| rows::nobody(&format!("of the devices, {why}"), SEE))?;
+    let path = format!("devices/{}/revoke", id(row, "deviceId"));
+    rows::decide(settings, &path, row, "displayName").await
 }
 
 /// The code as the device shows it.

@@ -4,6 +4,8 @@ mod client;
 mod devices;
 mod doctor;
 mod log;
+mod peers;
+mod rows;
 
 use crate::exit::{Exit, Failure};
 use crate::serve::{self, Served};
@@ -49,6 +51,9 @@ enum Verb {
     /// Let browsers and apps in, and out, on a gateway that runs on this machine
     #[command(subcommand)]
     Devices(devices::Verb),
+    /// Let people on chat platforms talk to the assistant, and block them
+    #[command(subcommand)]
+    Peers(peers::Verb),
     /// Look at the log
     #[command(subcommand)]
     Log(log::Verb),
@@ -112,6 +117,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
     match cli.command {
         None | Some(Verb::Serve(_)) => return serve::serve(settings).await,
         Some(Verb::Devices(verb)) => devices::run(&settings, verb).await?,
+        Some(Verb::Peers(verb)) => peers::run(&settings, verb).await?,
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
         Some(Verb::Restore { .. }) => log::restore_dry_run(&settings).await?,
         Some(Verb::Doctor) => doctor::run(&settings).await?,

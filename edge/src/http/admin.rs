@@ -7,10 +7,10 @@ use crate::limits::{GRANT_TTL_MS, REPLICATION_WAIT_MS};
 use crate::stamp;
 use crate::storage;
 use crate::writer::{Intent, Refused};
-use crate::ws::methods::devices;
+use crate::ws::methods::people;
 use moltbot_core::actor::Actor;
 use moltbot_core::command::Action;
-use moltbot_core::ids::{DeviceId, RequestId};
+use moltbot_core::ids::{DeviceId, PeerId, RequestId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use warp::http::StatusCode;
@@ -30,7 +30,7 @@ pub async fn answer(
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, "Gateway starting", hint);
     };
     match (verb, path) {
-        ("GET", ["devices"]) => reply::ok(&devices::list(gateway, running)),
+        ("GET", ["devices"]) => reply::ok(&people::list_with_devices(gateway, running)),
         ("POST", ["devices", "approve-all"]) => approve_all(running).await,
         ("POST", ["devices", request, "approve"]) => {
             let action = Action::ApproveDevice {
@@ -50,6 +50,19 @@ pub async fn answer(
                 device: DeviceId::from(*device),
             };
             act(running, action, "deviceId", device, "Device revoked").await
+        }
+        ("POST", ["peers", peer, "approve"]) => {
+            let action = Action::ApprovePeer {
+                peer: PeerId::from(*peer),
+                is_operator: context.query("operator").as_deref() == Some("true"),
+            };
+            act(running, action, "peerId", peer, "Person approved").await
+        }
+        ("POST", ["peers", peer, "block"]) => {
+            let action = Action::BlockPeer {
+                peer: PeerId::from(*peer),
+            };
+            act(running, action, "peerId", peer, "Person blocked").await
         }
         ("POST", ["grants"]) => {
             let grant = gateway.grants.issue(stamp::now());

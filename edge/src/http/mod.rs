@@ -5,7 +5,7 @@
 //! | any path with `Upgrade: websocket` | the gateway protocol | anyone; the handshake decides |
 //! | `GET /health`, `/ready`, `/status`, `/api/status`, `/sandbox-health` | [`health`] | anyone |
 //! | `POST /pairing/grant`, `GET /pairing/<id>` | [`pairing`] | holder of a link or a request id |
-//! | `/api/admin/devices…`, `/storage…`, `/gateway/restart`, `/grants` | [`admin`] | a local command line with the token |
+//! | `/api/admin/devices…`, `/peers…`, `/storage…`, `/gateway/restart`, `/grants` | [`admin`] | a local command line with the token |
 //! | `GET /`, `/s/…`, `/pair`, `/_admin/…`, `/assets/…` | [`assets`] | anyone; the pages hold no data |
 
 pub mod admin;

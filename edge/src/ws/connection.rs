@@ -60,6 +60,7 @@ pub async fn serve(gateway: Arc<Gateway>, socket: Socket, knock: Knock) {
     let caller = Caller {
         gateway: Arc::clone(&gateway),
         connection: id,
+        address: knock.origin.address,
         outbound: outbound.clone(),
         welcome,
     };

@@ -119,6 +119,17 @@ impl Params {
         }
     }
 
+    /// A yes or no that may be there.
+    pub fn flag_opt(&self, name: &str) -> Result<Option<bool>, Failure> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(value) => value
+                .as_bool()
+                .map(Some)
+                .ok_or_else(|| self.invalid(&format!("property '{name}' must be boolean"))),
+        }
+    }
+
     /// Any value that may be there.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.values.get(name).filter(|value| !value.is_null())
@@ -167,6 +178,14 @@ impl Failure {
             message: message.into(),
             details: None,
             retry_after_ms,
+        }
+    }
+
+    /// Refused unread, because the address was wrong too often; to be tried again.
+    pub fn limited(message: impl Into<String>, retry_after_ms: i64) -> Failure {
+        Failure {
+            retry_after_ms: u64::try_from(retry_after_ms).ok(),
+            ..Failure::invalid(message).with(json!({ "code": "AUTH_RATE_LIMITED" }))
         }
     }
 

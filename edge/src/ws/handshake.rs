@@ -362,9 +362,7 @@ fn check_limit(gateway: &Gateway, knock: &Knock) -> Result<(), Failure> {
         return Ok(());
     };
     let text = "unauthorized: too many failed attempts from this address (wait a minute)";
-    let mut failure = Failure::invalid(text).with(json!({ "code": "AUTH_RATE_LIMITED" }));
-    failure.retry_after_ms = u64::try_from(ms).ok();
-    Err(failure)
+    Err(Failure::limited(text, ms))
 }
 
 /// Counts a wrong token and has it recorded now and then.

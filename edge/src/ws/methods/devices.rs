@@ -118,7 +118,7 @@ pub(super) async fn rotate(caller: &Caller, params: &Params) -> Result<Value, Fa
 }
 
 /// Submits; in effect at once, answered when it is in the remote log or after a while.
-async fn act(caller: &Caller, action: Action) -> Result<Value, Failure> {
+pub(super) async fn act(caller: &Caller, action: Action) -> Result<Value, Failure> {
     let accepted = caller.submit(action).await?;
     let replicated = caller
         .running()?

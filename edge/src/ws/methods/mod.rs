@@ -5,7 +5,9 @@
 
 mod chat;
 mod config;
+mod deliveries;
 pub mod devices;
+pub mod people;
 mod sessions;
 mod storage;
 mod system;
@@ -19,6 +21,7 @@ use crate::ws::subscription;
 use moltbot_core::actor::Scope;
 use moltbot_core::command::Action;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use system::health;
@@ -27,13 +30,16 @@ pub use system::health;
 type Method = (&'static str, Scope, bool);
 
 /// The methods.
-const METHODS: [Method; 19] = [
+const METHODS: [Method; 25] = [
     ("chat.abort", Scope::Write, false),
     ("chat.history", Scope::Read, false),
     ("chat.retry", Scope::Write, false),
     ("chat.send", Scope::Write, false),
     ("config.get", Scope::Admin, false),
     ("config.patch", Scope::Admin, true),
+    ("delivery.cancel", Scope::Admin, true),
+    ("delivery.list", Scope::Admin, false),
+    ("delivery.resend", Scope::Admin, true),
     ("device.pair.approve", Scope::Pairing, true),
     ("device.pair.list", Scope::Pairing, false),
     ("device.pair.reject", Scope::Pairing, true),
@@ -42,6 +48,9 @@ const METHODS: [Method; 19] = [
     ("gateway.restart", Scope::Admin, false),
     ("health", Scope::Read, false),
     ("log.subscribe", Scope::Read, false),
+    ("peer.approve", Scope::Pairing, true),
+    ("peer.block", Scope::Pairing, true),
+    ("peer.list", Scope::Pairing, false),
     ("sessions.list", Scope::Read, false),
     ("status", Scope::Read, false),
     ("storage.backup", Scope::Admin, true),
@@ -64,14 +73,17 @@ pub const NAMES: [&str; METHODS.len()] = {
 };
 
 /// Names of the events, for `hello-ok`.
-pub const EVENTS: [&str; 10] = [
+pub const EVENTS: [&str; 13] = [
     "connect.challenge",
     "agent",
     "chat",
+    "delivery.changed",
     "device.pair.requested",
     "device.pair.resolved",
     "device.presence",
     "log",
+    "peer.pair.requested",
+    "peer.pair.resolved",
     "shutdown",
     "storage",
     "tick",
@@ -84,6 +96,8 @@ pub struct Caller {
     pub gateway: Arc<Gateway>,
     /// Number of the connection.
     pub connection: u64,
+    /// Where it comes from: the address that counts for limits.
+    pub address: IpAddr,
     /// Its sending side.
     pub outbound: Outbound,
     /// Who it is and what it may do.
@@ -161,6 +175,12 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "device.pair.reject" => devices::reject(caller, params).await,
         "device.revoke" => devices::revoke(caller, params).await,
         "device.token.rotate" => devices::rotate(caller, params).await,
+        "peer.list" => Ok(people::list(running)),
+        "peer.approve" => people::approve(caller, params).await,
+        "peer.block" => people::block(caller, params).await,
+        "delivery.list" => Ok(deliveries::list(running)),
+        "delivery.resend" => deliveries::resend(caller, params).await,
+        "delivery.cancel" => deliveries::cancel(caller, params).await,
         "config.get" => Ok(config::get(running)),
         "config.patch" => config::patch(caller, running, params).await,
         "log.subscribe" => subscription::subscribe(caller, running, params),

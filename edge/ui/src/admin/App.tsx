@@ -14,9 +14,10 @@ import { Preferences } from "../kit/Preferences";
 import { StateDot } from "../kit/StateDot";
 import { Backup } from "./Backup";
 import { Devices } from "./Devices";
+import { doorCount } from "./door";
 import { Restart } from "./Restart";
 import { go, pathOf, type View, view } from "./route";
-import { mayAdminister, pendingCount, status } from "./state";
+import { mayAdminister, status } from "./state";
 
 export function App() {
   const open = hello.value !== null && !isClosed(link.value);
@@ -65,7 +66,7 @@ function TopBar({ onRestart }: { onRestart(): void }) {
     if (!first.current) heading.current?.focus();
     first.current = false;
   }, [view.value]);
-  useSignalEffect(() => showCount(pendingCount.value));
+  useSignalEffect(() => showCount(doorCount.value));
   return (
     <header class="top">
       <div class="top-name">
@@ -116,7 +117,7 @@ function Sidebar() {
 }
 
 function ViewLink({ to }: { to: View }) {
-  const n = to === "devices" ? pendingCount.value : 0;
+  const n = to === "devices" ? doorCount.value : 0;
   return (
     <a
       class="nav-link"

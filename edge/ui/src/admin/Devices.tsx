@@ -1,8 +1,11 @@
 import { t } from "../i18n";
-import { problem } from "./decide";
+import { problem } from "./act";
 import { MissingScope } from "./MissingScope";
+import { NotLoaded } from "./NotLoaded";
 import { PairedTable } from "./Paired";
 import { PendingList } from "./Pending";
+import { People } from "./People";
+import { Replies } from "./Replies";
 import { Strip } from "./Strip";
 import { devices, devicesFailed, loadDevices, mayPair } from "./state";
 
@@ -20,10 +23,7 @@ function Lists() {
     if (!devicesFailed.value) return <p class="page-hint">{t("devices.loading")}</p>;
     return (
       <div class="page-hint">
-        <p>{t("devices.failed")}</p>
-        <button type="button" class="btn" onClick={() => void loadDevices()}>
-          {t("act.retry")}
-        </button>
+        <NotLoaded words={t("devices.failed")} retry={loadDevices} />
       </div>
     );
   }
@@ -33,7 +33,9 @@ function Lists() {
         {problem.value}
       </p>
       <PendingList />
+      <Replies />
       <PairedTable />
+      <People />
     </>
   );
 }

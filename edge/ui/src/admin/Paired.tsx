@@ -1,13 +1,13 @@
 import { useState } from "preact/hooks";
-import { hello, shipped } from "../gate/connection";
+import { hello } from "../gate/connection";
 import { t } from "../i18n";
 import { Ago } from "../kit/Ago";
+import { Confirm } from "../kit/Confirm";
 import { now } from "../kit/clock";
-import { Dialog } from "../kit/Dialog";
 import { Seq } from "../kit/Seq";
-import { saveState } from "../model/devices";
 import type { PairedDevice } from "../wire/frames";
 import { fresh, revoke } from "./decide";
+import { Saved } from "./Saved";
 import { ScopeTags } from "./Scopes";
 import { devices, nameOf } from "./state";
 
@@ -102,37 +102,18 @@ function PairedRow({ device, onRevoke }: { device: PairedDevice; onRevoke(): voi
   );
 }
 
-/** In effect at once, but only safe when it is in the backup: say which of the two. */
-function Saved({ seq, shown }: { seq: number; shown: boolean }) {
-  const state = saveState(seq, shipped.value);
-  if (state === "saved" && !shown) return null;
-  return <div class="sub">{t(state === "saved" ? "devices.saved" : "devices.saving")}</div>;
-}
-
 function lastSeen(device: PairedDevice) {
   if (device.connected || isThis(device)) return t("devices.now");
   return device.lastSeenAtMs ? <Ago at={device.lastSeenAtMs} /> : t("devices.away");
 }
 
 function Revoke({ device, onClose }: { device: PairedDevice; onClose(): void }) {
-  const [busy, setBusy] = useState(false);
-  const run = async () => {
-    setBusy(true);
-    await revoke(device);
-    onClose();
-  };
+  const title = t("devices.revokeTitle", { name: nameOf(device) });
+  const run = () => revoke(device);
   return (
-    <Dialog title={t("devices.revokeTitle", { name: nameOf(device) })} onClose={onClose}>
+    <Confirm title={title} verb={t("devices.revoke")} danger run={run} onClose={onClose}>
       <p>{t("devices.revokeText")}</p>
       {isThis(device) && <p class="note">{t("devices.revokeSelf")}</p>}
-      <div class="acts end">
-        <button type="button" class="btn quiet" onClick={onClose}>
-          {t("act.cancel")}
-        </button>
-        <button type="button" class="btn danger" disabled={busy} onClick={() => void run()}>
-          {t("devices.revoke")}
-        </button>
-      </div>
-    </Dialog>
+    </Confirm>
   );
 }

@@ -4,9 +4,9 @@ import * as connection from "../gate/connection";
 import { startLanguage } from "../i18n";
 import { CallError } from "../wire/calls";
 import type { Hello, PendingDevice, StorageStatus } from "../wire/frames";
+import { problem } from "./act";
 import { Backup } from "./Backup";
 import { Devices } from "./Devices";
-import { problem } from "./decide";
 import { Restart } from "./Restart";
 import { devices, status, storage } from "./state";
 import { words } from "./words";
@@ -93,7 +93,7 @@ describe("deciding", () => {
       if (list)
         devices.value = { ...list, pending: [...list.pending, asking("c", "Late", "ZZZZZZ")] };
     });
-    const all = within(dialog).getByRole("button", { name: "Approve 2 devices", hidden: true });
+    const all = within(dialog).getByRole("button", { name: "Approve 2 requests", hidden: true });
     await act(async () => void fireEvent.click(all));
     const approved = request.mock.calls.filter(([method]) => method === "device.pair.approve");
     expect(approved.map(([, params]) => params)).toEqual([{ requestId: "a" }, { requestId: "b" }]);

@@ -1,87 +1,41 @@
-// The three decisions about a device. Each is in effect at once; the list follows the log.
+// The three decisions about a device.
 import { signal } from "@preact/signals";
-import { request } from "../gate/connection";
-import { t } from "../i18n";
-import { announce } from "../kit/Announcer";
 import { withoutPending } from "../model/devices";
-import { CallError, codeOf } from "../wire/calls";
 import type { PairedDevice, PendingDevice } from "../wire/frames";
+import { act } from "./act";
 import { devices, loadDevices, nameOf } from "./state";
 
-/** Why the last decision did not work; shown above the lists until the next one. */
-export const problem = signal<string | null>(null);
-/** Requests a decision of which is on its way. */
-export const deciding = signal<ReadonlySet<string>>(new Set());
 /** Devices approved here a moment ago: they can be taken back with one press. */
 export const fresh = signal<ReadonlyMap<string, number>>(new Map());
 
 const UNDO_MS = 10_000;
 
-export async function approve(device: PendingDevice, scopes?: string[]): Promise<boolean> {
-  const params = { requestId: device.requestId, ...(scopes ? { scopes } : {}) };
+export function approve(device: PendingDevice, scopes?: string[]): Promise<boolean> {
   // The answer waits for the backup; the row does not.
-  const undoable = () => markFresh(device.deviceId);
-  return decide("device.pair.approve", params, device, "devices.approved", undoable);
+  fresh.value = new Map([...fresh.value, [device.deviceId, Date.now() + UNDO_MS]]);
+  return answer(device, "device.pair.approve", "devices.approved", scopes ? { scopes } : {});
 }
 
 export function deny(device: PendingDevice): Promise<boolean> {
-  const params = { requestId: device.requestId };
-  return decide("device.pair.reject", params, device, "devices.denied");
+  return answer(device, "device.pair.reject", "devices.denied");
 }
 
-async function decide(
-  method: string,
-  params: { requestId: string },
+function answer(
   device: PendingDevice,
+  method: string,
   said: "devices.approved" | "devices.denied",
-  before?: () => void,
+  more: Record<string, unknown> = {},
 ): Promise<boolean> {
-  const id = params.requestId;
-  problem.value = null;
-  deciding.value = new Set([...deciding.value, id]);
-  before?.();
-  try {
-    await request(method, params);
-    announce(t(said, { name: nameOf(device) }));
+  const id = device.requestId;
+  const params = { requestId: id, ...more };
+  const done = () => {
     if (devices.value) devices.value = withoutPending(devices.value, id);
-    return true;
-  } catch (error) {
-    problem.value = words(error, nameOf(device));
-    return false;
-  } finally {
-    deciding.value = new Set([...deciding.value].filter((one) => one !== id));
-    void loadDevices();
-  }
+  };
+  return act({ id, name: nameOf(device), method, params, said, done, load: loadDevices });
 }
 
-export async function revoke(device: PairedDevice): Promise<boolean> {
-  problem.value = null;
-  try {
-    await request("device.revoke", { deviceId: device.deviceId });
-    announce(t("devices.revoked", { name: nameOf(device) }));
-    return true;
-  } catch (error) {
-    problem.value = words(error, nameOf(device));
-    return false;
-  } finally {
-    void loadDevices();
-  }
-}
-
-/** A refusal in words; the code alone is never shown. */
-function words(error: unknown, name: string): string {
-  switch (codeOf(error)) {
-    case "last_operator":
-      return t("devices.lastOperator", { name });
-    case "unknown_request":
-      return t("devices.unknownRequest");
-    case "OFFLINE":
-      return t("link.notNow");
-    default:
-      return t("devices.failedAct", { message: error instanceof CallError ? error.message : "" });
-  }
-}
-
-function markFresh(deviceId: string): void {
-  fresh.value = new Map([...fresh.value, [deviceId, Date.now() + UNDO_MS]]);
+export function revoke(device: PairedDevice): Promise<boolean> {
+  const id = device.deviceId;
+  const [method, params, said] = ["device.revoke", { deviceId: id }, "devices.revoked"] as const;
+  return act({ id, name: nameOf(device), method, params, said, load: loadDevices });
 }

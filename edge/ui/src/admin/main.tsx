@@ -6,6 +6,7 @@ import "../style/shell.css";
 import "../style/gate.css";
 import "../style/admin.css";
 import "../style/operate.css";
+import "../style/people.css";
 import { startConnection } from "../gate/connection";
 import { startLanguage } from "../i18n";
 import { startClock } from "../kit/clock";

@@ -3,30 +3,34 @@ import { computed, signal } from "@preact/signals";
 import { hello, type Listener, link, request } from "../gate/connection";
 import { t } from "../i18n";
 import { announce } from "../kit/Announcer";
-import { now } from "../kit/clock";
-import {
-  stillPending,
-  touchesDevices,
-  withoutPending,
-  withPending,
-  withPresence,
-} from "../model/devices";
-import type { DeviceList, GatewayStatus, PendingDevice, StorageStatus } from "../wire/frames";
+import { touchesDevices, withoutPending, withPending, withPresence } from "../model/devices";
+import { touchesPeople, touchesReplies } from "../model/people";
+import type {
+  DeviceList,
+  GatewayStatus,
+  LogRecord,
+  PendingDevice,
+  StorageStatus,
+} from "../wire/frames";
+import type { PendingPeer } from "../wire/people";
+import { loader } from "./loader";
+import { loadPeers, peerAsked, peerResolved } from "./people";
+import { loadReplies } from "./replies";
 
 export const devices = signal<DeviceList | null>(null);
 export const devicesFailed = signal(false);
+export const loadDevices = loader("device.pair.list", devices, devicesFailed);
 export const storage = signal<StorageStatus | null>(null);
 export const storageFailed = signal(false);
 export const status = signal<(GatewayStatus & { readAt: number }) | null>(null);
 /** When the newest event arrived here. */
 export const lastEventAt = signal<number | null>(null);
 
-export const pending = computed(() => stillPending(devices.value?.pending ?? [], now.value));
-export const pendingCount = computed(() => pending.value.length);
-
 export const scopes = computed(() => hello.value?.auth?.scopes ?? []);
 export const mayPair = computed(() => has("operator.pairing"));
 export const mayAdminister = computed(() => has("operator.admin"));
+/** Whoever may not talk makes nobody the operator, who does. */
+export const mayTalk = computed(() => has("operator.write"));
 
 function has(scope: string): boolean {
   return scopes.value.includes(scope) || scopes.value.includes("operator.admin");
@@ -39,12 +43,16 @@ export function nameOf(device: { displayName?: string; deviceId: string }): stri
 export const listener: Listener = {
   ready() {
     void loadDevices();
+    if (mayPair.peek()) void loadPeers();
+    if (mayAdminister.peek()) void loadReplies();
     void loadStorage();
     void loadStatus();
   },
   records(records) {
     if (records.length > 0) lastEventAt.value = Date.now();
     if (records.some(touchesDevices)) void loadDevices();
+    if (records.some(touchesPeople) && mayPair.peek()) void loadPeers();
+    if (records.some(touchesReplies) && mayAdminister.peek()) repliesMoved(records);
   },
   event(name, payload) {
     switch (name) {
@@ -52,6 +60,10 @@ export const listener: Listener = {
         return asked(payload as PendingDevice);
       case "device.pair.resolved":
         return resolved((payload as { requestId: string }).requestId);
+      case "peer.pair.requested":
+        return peerAsked(payload as PendingPeer);
+      case "peer.pair.resolved":
+        return peerResolved(payload as { requestId?: string | null; peerId: string });
       case "device.presence": {
         const { deviceId, connected } = payload as { deviceId: string; connected: boolean };
         if (devices.value) devices.value = withPresence(devices.value, deviceId, connected);
@@ -73,19 +85,9 @@ function resolved(requestId: string): void {
   void loadDevices();
 }
 
-let asking = 0;
-
-export async function loadDevices(): Promise<void> {
-  const mine = ++asking;
-  try {
-    const list = await request<DeviceList>("device.pair.list");
-    // Of two overlapping questions the later one has the newer answer.
-    if (mine !== asking) return;
-    devices.value = list;
-    devicesFailed.value = false;
-  } catch {
-    if (mine === asking && link.value.at === "online") devicesFailed.value = true;
-  }
+function repliesMoved(records: readonly LogRecord[]): void {
+  if (records.some(({ kind }) => kind === "delivery_unknown")) announce(t("replies.lost"));
+  void loadReplies();
 }
 
 export async function loadStorage(): Promise<void> {

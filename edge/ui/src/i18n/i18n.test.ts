@@ -65,7 +65,7 @@ describe("speaking", () => {
   it("says it to the reader and to the document in Chinese", async () => {
     await chooseLanguage("zh-CN");
     expect(t("devices.approve")).toBe("批准");
-    expect(tn("nav.waiting", 2)).toBe("2 台设备在等待");
+    expect(tn("nav.waiting", 2)).toBe("2 个请求在等待");
     expect(document.documentElement.lang).toBe("zh-CN");
     await chooseLanguage("en");
     expect(language.value).toBe("en");

@@ -1,10 +1,15 @@
 // Drawn for us: 20 units, 1.5 stroke, no fill.
 import type { ComponentChildren } from "preact";
 
-function Icon({ children }: { children: ComponentChildren }) {
+interface IconProps {
+  children: ComponentChildren;
+  class?: string;
+}
+
+export function Icon({ children, class: extra = "" }: IconProps) {
   return (
     <svg
-      class="icon"
+      class={`icon ${extra}`}
       viewBox="0 0 20 20"
       width="20"
       height="20"

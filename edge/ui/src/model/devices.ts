@@ -5,8 +5,11 @@ export function saveState(seq: number, shippedSeq: number): "saving" | "saved" {
   return seq <= shippedSeq ? "saved" : "saving";
 }
 
-export function stillPending(pending: readonly PendingDevice[], now: number): PendingDevice[] {
-  return pending.filter((device) => device.expiresAtMs > now).sort((a, b) => a.seq - b.seq);
+export function stillPending<Asker extends { expiresAtMs: number; seq: number }>(
+  pending: readonly Asker[],
+  now: number,
+): Asker[] {
+  return pending.filter((asker) => asker.expiresAtMs > now).sort((a, b) => a.seq - b.seq);
 }
 
 export function withPending(list: DeviceList, asked: PendingDevice): DeviceList {
