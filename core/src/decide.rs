@@ -13,7 +13,7 @@ use crate::event::{
 use crate::ids::{Entropy, KeyId, Seq};
 use crate::limits::{IDEMPOTENCY_TTL_MS, INLINE_TEXT_BYTES_MAX};
 use crate::state::State;
-use crate::{config, delivery, device, peer, run, session};
+use crate::{config, delivery, device, peer, principal, run, session};
 
 /// The answer to an acceptable command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,14 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         | Action::MarkDeliveryUnknown { .. }
         | Action::ResendDelivery { .. }
         | Action::CancelDelivery { .. } => delivery::decide(draft, command),
+        Action::IdentifyPrincipal {
+            principal,
+            name,
+            service,
+        } => {
+            require_system(&command.actor)?;
+            principal::identify(draft, principal, name, *service)
+        }
     }
 }
 
@@ -262,5 +270,8 @@ pub fn scopes_of(state: &State, actor: &Actor) -> Scopes {
             .get(id)
             .map(|device| device.scopes.clone())
             .unwrap_or_default(),
+        // Access decided who administers; nobody acts before the log can say who he is.
+        Actor::Access(id) if state.principals.knows(id) => Scopes::all(),
+        Actor::Access(_) => Scopes::default(),
     }
 }

@@ -11,7 +11,8 @@ use crate::codec;
 use crate::content::Content;
 use crate::error::CodecError;
 use crate::ids::{
-    DeliveryId, DeviceId, Epoch, InstanceId, KeyId, PeerId, RequestId, RunId, Seq, SessionId,
+    DeliveryId, DeviceId, Epoch, InstanceId, KeyId, PeerId, PrincipalId, RequestId, RunId, Seq,
+    SessionId,
 };
 use crate::time::Timestamp;
 use crate::upcast;
@@ -129,6 +130,7 @@ kinds! {
     54 "delivery_unknown"         DeliveryUnknown 1 true;
     55 "delivery_resent"          DeliveryResent 1 true;
     56 "delivery_cancelled"       DeliveryCancelled 1 true;
+    90 "principal_identified"     PrincipalIdentified 1 true;
 }
 
 fn decode_payload<T: for<'de> Deserialize<'de>>(
@@ -512,6 +514,17 @@ events! {
         /// The delivery.
         delivery: DeliveryId,
     }
+
+    /// Somebody whom Cloudflare Access vouches for came for the first time. From here on the actor
+    /// `access:<principal>` is this person or service.
+    PrincipalIdentified {
+        /// The principal.
+        principal: PrincipalId,
+        /// E-mail address of a person, name of a service.
+        name: Content,
+        /// Whether it is a service (an Access service token) and no person.
+        service: bool,
+    }
 }
 
 impl Event {
@@ -525,6 +538,7 @@ impl Event {
             Event::RunCompleted(event) => vec![&mut event.text],
             Event::RunCancelled(event) => vec![&mut event.text],
             Event::RunFailed(event) => vec![&mut event.text],
+            Event::PrincipalIdentified(event) => vec![&mut event.name],
             _ => Vec::new(),
         }
     }
@@ -555,6 +569,7 @@ impl Event {
             Event::DeliveryUnknown(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryResent(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryCancelled(event) => format!("delivery/{}", event.delivery),
+            Event::PrincipalIdentified(event) => format!("principal/{}", event.principal),
             Event::WriterStarted(_) | Event::SnapshotTaken(_) => "storage".to_owned(),
             Event::CommandRecorded(_) => "command".to_owned(),
             Event::DataKeyCreated(_) => "vault".to_owned(),
