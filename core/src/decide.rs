@@ -263,7 +263,6 @@ pub(crate) fn require_inline(texts: &[&str]) -> Result<(), Rejection> {
 pub fn scopes_of(state: &State, actor: &Actor) -> Scopes {
     match actor {
         Actor::System | Actor::Local => Scopes::all(),
-        Actor::Grant | Actor::Peer(_) => Scopes::default(),
         Actor::Device(id) => state
             .devices
             .paired
@@ -272,6 +271,6 @@ pub fn scopes_of(state: &State, actor: &Actor) -> Scopes {
             .unwrap_or_default(),
         // Access decided who administers; nobody acts before the log can say who he is.
         Actor::Access(id) if state.principals.knows(id) => Scopes::all(),
-        Actor::Access(_) => Scopes::default(),
+        Actor::Grant | Actor::Peer(_) | Actor::Access(_) => Scopes::default(),
     }
 }
