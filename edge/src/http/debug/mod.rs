@@ -2,17 +2,17 @@
 //!
 //! | route | answer |
 //! |---|---|
-//! | `/debug/access` | [`self_check`] |
+//! | `/debug/access` | what is wrong with Cloudflare Access, if anything is |
 //! | `/debug/version` | versions and commits of Worker, image and process |
 //! | `/debug/processes[?logs=true]` | this process |
 //! | `/debug/logs[?id=…][&lines=…]` | the last lines of its log |
 //! | `/debug/gateway-api?path=/status` | one of our own routes, asked in this process |
-//! | `/debug/cli?cmd=moltbot log stats` | [`command`] |
+//! | `/debug/cli?cmd=moltbot log stats` | a few commands that only read |
 //! | `/debug/env`, `/debug/container-config` | which variables are set, and the configuration |
 //! | `/debug/ws-test` | a page that speaks the protocol by hand |
 //!
 //! Invariant: nothing here changes anything, runs a shell or shows a secret: every answer passes
-//! [`shown`]. All of it is 404 without `DEBUG_ROUTES=true`. [`gate`] decides who may look, but for
+//! `shown`. All of it is 404 without `DEBUG_ROUTES=true`. [`gate`] decides who may look, but for
 //! `/debug/access`: it says why the gate lets nobody through, so it stands before it.
 
 mod command;
