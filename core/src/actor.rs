@@ -3,7 +3,7 @@
 //! Invariant: authority comes from the state (a device's approved scopes) or from how the command
 //! entered the gateway, never from what the command says of itself.
 
-use crate::ids::{DeviceId, PeerId};
+use crate::ids::{DeviceId, PeerId, PrincipalId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,6 +21,9 @@ pub enum Actor {
     Device(DeviceId),
     /// A person or room on a channel.
     Peer(PeerId),
+    /// A person or service that Cloudflare Access let through. The id is random; whose it is stands
+    /// sealed in `principal_identified`.
+    Access(PrincipalId),
 }
 
 impl fmt::Display for Actor {
@@ -31,6 +34,7 @@ impl fmt::Display for Actor {
             Actor::Grant => f.write_str("grant"),
             Actor::Device(id) => write!(f, "device:{id}"),
             Actor::Peer(id) => write!(f, "peer:{id}"),
+            Actor::Access(id) => write!(f, "access:{id}"),
         }
     }
 }

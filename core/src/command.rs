@@ -3,7 +3,9 @@
 use crate::actor::{Actor, Scopes};
 use crate::chain::Hash;
 use crate::event::Usage;
-use crate::ids::{DeliveryId, DeviceId, Entropy, Epoch, InstanceId, PeerId, RequestId, RunId, Seq};
+use crate::ids::{
+    DeliveryId, DeviceId, Entropy, Epoch, InstanceId, PeerId, PrincipalId, RequestId, RunId, Seq,
+};
 use crate::time::Timestamp;
 
 /// An intent, stamped from outside.
@@ -319,5 +321,14 @@ pub enum Action {
     CancelDelivery {
         /// The delivery.
         delivery: DeliveryId,
+    },
+    /// Remember whom Cloudflare Access vouches for under this id.
+    IdentifyPrincipal {
+        /// A fresh random id.
+        principal: PrincipalId,
+        /// E-mail address of a person, name of a service.
+        name: String,
+        /// Whether it is a service.
+        service: bool,
     },
 }

@@ -14,7 +14,7 @@ use crate::event::{
 use crate::ids::{Entropy, KeyId, Seq};
 use crate::limits::{IDEMPOTENCY_TTL_MS, INLINE_TEXT_BYTES_MAX};
 use crate::state::State;
-use crate::{config, delivery, device, peer, run, session};
+use crate::{config, delivery, device, peer, principal, run, session};
 
 /// The answer to an acceptable command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,14 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         | Action::MarkDeliveryUnknown { .. }
         | Action::ResendDelivery { .. }
         | Action::CancelDelivery { .. } => delivery::decide(draft, command),
+        Action::IdentifyPrincipal {
+            principal,
+            name,
+            service,
+        } => {
+            require_system(&command.actor)?;
+            principal::identify(draft, principal, name, *service)
+        }
     }
 }
 
@@ -272,12 +280,14 @@ pub(crate) fn require_inline(texts: &[&str]) -> Result<(), Rejection> {
 pub fn scopes_of(state: &State, actor: &Actor) -> Scopes {
     match actor {
         Actor::System | Actor::Local => Scopes::all(),
-        Actor::Grant | Actor::Peer(_) => Scopes::default(),
         Actor::Device(id) => state
             .devices
             .paired
             .get(id)
             .map(|device| device.scopes.clone())
             .unwrap_or_default(),
+        // Access decided who administers; nobody acts before the log can say who he is.
+        Actor::Access(id) if state.principals.knows(id) => Scopes::all(),
+        Actor::Grant | Actor::Peer(_) | Actor::Access(_) => Scopes::default(),
     }
 }

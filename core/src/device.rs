@@ -280,10 +280,15 @@ fn approve(
 }
 
 fn redeem(draft: &mut Draft, command: &Command, intro: &DeviceIntro) -> Result<(), Rejection> {
-    if command.actor != Actor::Grant {
+    // A ticket is a one-time link that names who asked for it; it gives no more than he has.
+    let has = draft.scopes(&command.actor);
+    let by_ticket = matches!(command.actor, Actor::Access(_))
+        && has.grants(Scope::Pairing)
+        && has.covers(&intro.scopes.known());
+    if command.actor != Actor::Grant && !by_ticket {
         return Err(Rejection::new(
             "not_allowed",
-            "only the holder of a one-time link does this",
+            "only the holder of a one-time link or ticket does this",
         ));
     }
     check(draft, intro)?;

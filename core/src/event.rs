@@ -11,7 +11,8 @@ use crate::codec;
 use crate::content::Content;
 use crate::error::CodecError;
 use crate::ids::{
-    DeliveryId, DeviceId, Epoch, InstanceId, KeyId, PeerId, RequestId, RunId, Seq, SessionId,
+    DeliveryId, DeviceId, Epoch, InstanceId, KeyId, PeerId, PrincipalId, RequestId, RunId, Seq,
+    SessionId,
 };
 use crate::time::Timestamp;
 use crate::upcast;
@@ -133,6 +134,7 @@ kinds! {
     57 "delivery_begun"           DeliveryBegun 1 true;
     58 "delivery_posted"          DeliveryPosted 1 true;
     59 "delivery_returned"        DeliveryReturned 1 true;
+    90 "principal_identified"     PrincipalIdentified 1 true;
 }
 
 fn decode_payload<T: for<'de> Deserialize<'de>>(
@@ -555,6 +557,17 @@ events! {
         /// The platform's ids of the messages.
         receipt: Vec<String>,
     }
+
+    /// Somebody whom Cloudflare Access vouches for came for the first time. From here on the actor
+    /// `access:<principal>` is this person or service.
+    PrincipalIdentified {
+        /// The principal.
+        principal: PrincipalId,
+        /// E-mail address of a person, name of a service.
+        name: Content,
+        /// Whether it is a service (an Access service token) and no person.
+        service: bool,
+    }
 }
 
 impl Event {
@@ -568,6 +581,7 @@ impl Event {
             Event::RunCompleted(event) => vec![&mut event.text],
             Event::RunCancelled(event) => vec![&mut event.text],
             Event::RunFailed(event) => vec![&mut event.text],
+            Event::PrincipalIdentified(event) => vec![&mut event.name],
             _ => Vec::new(),
         }
     }
@@ -604,6 +618,7 @@ impl Event {
             Event::WriterStarted(_) | Event::SnapshotTaken(_) | Event::DurabilityLowered(_) => {
                 "storage".to_owned()
             }
+            Event::PrincipalIdentified(event) => format!("principal/{}", event.principal),
             Event::CommandRecorded(_) => "command".to_owned(),
             Event::DataKeyCreated(_) => "vault".to_owned(),
             Event::ConfigChanged(_) => "config".to_owned(),

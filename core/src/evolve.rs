@@ -79,6 +79,7 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         Event::DeliveryConfirmed(e) => end_delivery(state, &e.delivery),
         Event::DeliveryFailed(e) => end_delivery(state, &e.delivery),
         Event::DeliveryCancelled(e) => end_delivery(state, &e.delivery),
+        Event::PrincipalIdentified(e) => state.principals.identified(e),
         Event::Unknown(_) if record.critical => {
             state.unknown_critical.get_or_insert(seq.0);
         }

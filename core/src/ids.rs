@@ -97,6 +97,8 @@ string_id! {
     RunId,
     /// A person or room on a channel, as an opaque id made by `edge`.
     PeerId,
+    /// A person or service that an identity provider in front of the gateway vouches for.
+    PrincipalId,
     /// One reply to be delivered to a channel.
     DeliveryId,
     /// A data key that seals personal content.

@@ -25,6 +25,7 @@ pub mod ids;
 pub mod limits;
 pub mod outbox;
 pub mod peer;
+pub mod principal;
 pub mod projection;
 pub mod record;
 pub mod run;

@@ -18,6 +18,10 @@ pub const CONFIG_VALUE_BYTES_MAX: usize = 16 * 1024;
 pub const DEVICE_REQUESTS_MAX: usize = 32;
 /// Pairing requests that may wait at a time on one account of a channel.
 pub const PEER_REQUESTS_MAX: usize = 3;
+/// People and services that Cloudflare Access let through.
+pub const PRINCIPALS_MAX: usize = 1_000;
+/// Bytes of the e-mail address of a person or the name of a service.
+pub const PRINCIPAL_NAME_BYTES_MAX: usize = 254;
 /// Paired devices.
 pub const DEVICES_MAX: usize = 1_000;
 /// Conversations.

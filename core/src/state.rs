@@ -13,6 +13,7 @@ use crate::idempotency::IdempotencyKeys;
 use crate::ids::KeyId;
 use crate::outbox::Outbox;
 use crate::peer::Peers;
+use crate::principal::Principals;
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::storage::Storage;
@@ -36,6 +37,8 @@ pub struct State {
     pub devices: Devices,
     /// People on channels and their requests.
     pub peers: Peers,
+    /// Whom Cloudflare Access vouched for.
+    pub principals: Principals,
     /// Conversations.
     pub sessions: Sessions,
     /// Model turns that are due or under way.

@@ -3,6 +3,8 @@
 //! Invariant: the listener is up before the log is; until [`Gateway::running`] is there, every
 //! request is answered with how far the start is.
 
+use crate::auth::access::Verifier;
+use crate::auth::access::principals::Principals;
 use crate::auth::grant::Grants;
 use crate::auth::limiter::Limiter;
 use crate::auth::token::Secret;
@@ -83,7 +85,11 @@ pub struct Gateway {
     pub boot_id: String,
     /// When it began.
     pub started_at: Timestamp,
-    /// One-time links.
+    /// Checks tokens of Cloudflare Access, when it is configured.
+    pub access: Option<Verifier>,
+    /// Gives names to those whom Access vouches for.
+    pub principals: Principals,
+    /// One-time links and tickets.
     pub grants: Grants,
     /// Who was wrong how often.
     pub limiter: Limiter,
@@ -124,6 +130,8 @@ impl Gateway {
     /// A gateway that has not opened its log yet.
     pub fn new(settings: Settings, token: Secret, instance: InstanceId) -> Arc<Gateway> {
         Arc::new(Gateway {
+            access: settings.access.team.clone().map(Verifier::new),
+            principals: Principals::default(),
             settings,
             token,
             instance,

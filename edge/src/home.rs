@@ -43,15 +43,8 @@ pub fn token(settings: &Settings) -> Result<Secret, Failure> {
     if let Some(token) = &settings.token {
         return Ok(token.clone());
     }
-    if !settings.bound_to_loopback() {
-        return Err(Failure::new(
-            Exit::Configuration,
-            format!(
-                "the gateway would listen on {} without a token; set MOLTBOT_GATEWAY_TOKEN, \
-                 for example to the output of: openssl rand -hex 32",
-                settings.listen
-            ),
-        ));
+    if let Some(message) = settings.missing_token() {
+        return Err(Failure::new(Exit::Configuration, message));
     }
     let path = settings.home.join("token");
     read_or_create(&path, 0o600, || hex(&stamp::random::<32>())).map(Secret::new)

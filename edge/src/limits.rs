@@ -50,10 +50,37 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_WINDOW_MS: i64 = 60_000;
 /// Addresses that are remembered.
 pub const AUTH_ADDRESSES_MAX: usize = 10_000;
+/// Bytes of a token of Cloudflare Access.
+pub const ACCESS_TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// How far its clock and ours may differ, in seconds.
+pub const ACCESS_LEEWAY_S: i64 = 60;
+/// Bytes of the answer that holds a team's public keys.
+pub const ACCESS_KEYS_BYTES_MAX: usize = 64 * 1024;
+/// Public keys of a team; it has two or three.
+pub const ACCESS_KEYS_MAX: usize = 16;
+/// After this time the keys are fetched anew.
+pub const ACCESS_KEYS_AGE_MS_MAX: i64 = 60 * 60 * 1_000;
+/// Time for one fetch.
+pub const ACCESS_FETCH_TIMEOUT_MS: u64 = 5_000;
+/// Fetches at once, as keys that nobody knows ask for them.
+pub const ACCESS_FETCH_BURST: u32 = 4;
+/// Beyond that, one fetch in this time.
+pub const ACCESS_FETCH_INTERVAL_MS: i64 = 60_000;
+/// Life of the ticket that lets the admin page's browser in.
+pub const TICKET_TTL_MS: i64 = 60_000;
 /// Life of a one-time link.
 pub const GRANT_TTL_MS: i64 = 10 * 60 * 1_000;
 /// One-time links at a time.
 pub const GRANTS_MAX: usize = 16;
+
+/// Lines of our own log that are kept for `/debug/logs`.
+pub const LOG_LINES_MAX: usize = 1_000;
+/// Bytes of one of them; the rest of a longer one is only on standard error.
+pub const LOG_LINE_BYTES_MAX: usize = 2 * 1024;
+/// Time for a command of `/debug/cli`.
+pub const DEBUG_COMMAND_TIMEOUT_MS: u64 = 60_000;
+/// Bytes of what it prints that are shown.
+pub const DEBUG_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
 /// Chat deltas to clients: at most one per run in this time.
 pub const DELTA_INTERVAL_MS: u64 = 150;

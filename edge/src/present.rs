@@ -5,6 +5,7 @@
 
 pub mod people;
 
+use crate::auth::access::principals;
 use crate::gateway::{Gateway, Running};
 use crate::limits::PREVIEW_CHARS_MAX;
 use moltbot_core::actor::{Scope, Scopes};
@@ -23,10 +24,14 @@ pub fn record(running: &Running, record: &Record, scopes: &Scopes) -> Value {
         running.reader.open_event(&mut event);
         data = self::data(running, record, &event);
     }
+    // Who administers is the business of those who may look after access.
+    let may_know = scopes.grants(Scope::Pairing);
+    let actor_name = may_know.then(|| principals::name_of(running, &record.actor));
     json!({
         "seq": record.seq,
         "at": record.at.0,
         "actor": record.actor,
+        "actorName": actor_name,
         "cause": record.cause,
         "correlation": record.correlation,
         "stream": record.stream,
@@ -240,6 +245,7 @@ pub fn device(gateway: &Gateway, running: &Running, id: &DeviceId, device: &Devi
         "createdAtMs": device.created_at.0,
         "approvedAtMs": device.approved_at.0,
         "approvedBy": device.approved_by,
+        "approvedByName": principals::name_of(running, &device.approved_by),
         "seq": device.seq,
         "connected": gateway.hub.is_connected(id),
         "tokens": [{

@@ -144,10 +144,15 @@ fn welcome(gateway: &Gateway, running: &Running) {
 
 async fn warn_of_dev_mode(gateway: Arc<Gateway>) {
     if !gateway.settings.dev_mode {
+        if gateway.settings.access.skipped_by.is_some() {
+            warn!("E2E_TEST_MODE is on: whoever asks over HTTP administers this gateway");
+        }
         return;
     }
     loop {
-        warn!("DEV_MODE is on: every device is let in; never use it where others can reach this");
+        warn!(
+            "DEV_MODE is on: every device is let in and whoever asks over HTTP administers this gateway; never use it where others can reach this"
+        );
         tokio::time::sleep(Duration::from_mins(1)).await;
     }
 }

@@ -1,11 +1,14 @@
 //! What the gateway is told from outside: command line and environment, read once at start.
 //!
 //! Invariant: the only place that reads the environment. Secrets are wrapped, so no log line or
-//! error can show one. A set variable wins over recorded configuration.
+//! error can show one. A set variable wins over recorded configuration. Everything that is wrong is
+//! said at once.
 
+use crate::auth::access::team::AccessSettings;
 use crate::auth::origin::Place;
 use crate::auth::token::Secret;
 use crate::exit::{Exit, Failure};
+use crate::variables::Variables;
 use moltbot_agent::{Choice, ModelError, Provider};
 use moltbot_core::ids::InstanceId;
 use moltbot_store::replica::ReplicaOptions;
@@ -31,10 +34,12 @@ pub struct Flags {
     pub port: Option<u16>,
     /// `--takeover`.
     pub takeover: bool,
+    /// Whether a gateway is to be started, which needs more than a command that looks at one.
+    pub serve: bool,
 }
 
 /// Where the log is shipped to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Remote {
     /// URL of the object store.
     pub url: String,
@@ -68,35 +73,65 @@ pub struct Settings {
     /// Which model answers. What is wrong with its variables stops only what needs a model: the log
     /// can be read without one.
     pub provider: Result<Choice, ModelError>,
-    /// Skips pairing. Never in production.
+    /// Skips Access and pairing. Never in production.
     pub dev_mode: bool,
+    /// Whose tokens of Cloudflare Access count.
+    pub access: AccessSettings,
+    /// Whether `/debug` answers.
+    pub debug_routes: bool,
+    /// The commit of the Worker before this gateway, as that says.
+    pub worker_version: Option<String>,
+    /// Which variables are set.
+    pub variables: Variables,
     /// The operator's time zone, east of UTC.
     pub utc_offset_minutes: i32,
 }
 
 impl Settings {
-    /// Reads flags and environment; `env` gives the value of a set, non-empty variable.
+    /// Reads flags and environment; `env` gives the value of a set, non-empty variable. A failure
+    /// lists everything that is wrong.
     pub fn read(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Failure> {
-        let home = match (&flags.home, env("MOLTBOT_HOME"), env("HOME")) {
-            (Some(home), _, _) => home.clone(),
-            (None, Some(home), _) => PathBuf::from(home),
-            (None, None, Some(user)) => PathBuf::from(user).join(".moltbot"),
-            (None, None, None) => return Err(wrong("set MOLTBOT_HOME or --home")),
-        };
-        let home = std::path::absolute(&home).unwrap_or(home);
-        Ok(Settings {
-            listen: SocketAddr::new(bind(flags, env)?, port(flags, env)?),
+        let mut wrong = Wrong::default();
+        let home = wrong.or_default(home(flags, env));
+        let ip = wrong.or(bind(flags, env), Ipv4Addr::LOCALHOST.into());
+        let port = wrong.or(port(flags, env), PORT);
+        let settings = Settings {
+            listen: SocketAddr::new(ip, port),
             takeover: flags.takeover,
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
-            remote: remote(&home, env)?,
+            remote: wrong.or_default(remote(&home, env)),
             master_key: env("MOLTBOT_MASTER_KEY").map(|key| master_key(&key)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
-            place: place(env)?,
-            telegram: channels::telegram(env)?,
+            place: wrong.or_default(place(env)),
+            telegram: wrong.or_default(channels::telegram(env)),
             provider: Provider::choose(env),
             dev_mode: env("DEV_MODE").as_deref() == Some("true"),
-            utc_offset_minutes: utc_offset_minutes(env)?,
+            access: AccessSettings::read(env),
+            debug_routes: env("DEBUG_ROUTES").as_deref() == Some("true"),
+            worker_version: env("WORKER_VERSION"),
+            variables: Variables::read(env),
+            utc_offset_minutes: wrong.or_default(utc_offset_minutes(env)),
             home,
+        };
+        // Where Access is skipped, `/debug/access` says what would be wrong with it.
+        if settings.access.skipped_by.is_none() {
+            wrong.0.extend(settings.access.problems.iter().cloned());
+        }
+        if flags.serve {
+            wrong.0.extend(settings.missing_token());
+        }
+        wrong.into_result(settings)
+    }
+
+    /// What to do when there is no token and one is needed.
+    pub fn missing_token(&self) -> Option<String> {
+        let is_missing = self.token.is_none() && !self.bound_to_loopback();
+        is_missing.then(|| {
+            format!(
+                "the gateway would listen on {} without a token; set MOLTBOT_GATEWAY_TOKEN, \
+                 for example to the output of: openssl rand -hex 32",
+                self.listen
+            )
         })
     }
 
@@ -128,6 +163,46 @@ pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name)
         .ok()
         .filter(|value| !value.trim().is_empty())
+}
+
+/// What is wrong so far, one sentence each.
+#[derive(Default)]
+struct Wrong(Vec<String>);
+
+impl Wrong {
+    /// The value, or a stand-in that nobody will see.
+    fn or<T>(&mut self, read: Result<T, Failure>, stand_in: T) -> T {
+        read.unwrap_or_else(|failure| {
+            self.0.push(failure.message);
+            stand_in
+        })
+    }
+
+    fn or_default<T: Default>(&mut self, read: Result<T, Failure>) -> T {
+        self.or(read, T::default())
+    }
+
+    fn into_result<T>(self, value: T) -> Result<T, Failure> {
+        match self.0.as_slice() {
+            [] => Ok(value),
+            [one] => Err(wrong(one)),
+            several => {
+                let count = several.len();
+                let list = several.join("\n  - ");
+                Err(wrong(&format!("{count} settings are wrong:\n  - {list}")))
+            }
+        }
+    }
+}
+
+fn home(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, Failure> {
+    let home = match (&flags.home, env("MOLTBOT_HOME"), env("HOME")) {
+        (Some(home), _, _) => home.clone(),
+        (None, Some(home), _) => PathBuf::from(home),
+        (None, None, Some(user)) => PathBuf::from(user).join(".moltbot"),
+        (None, None, None) => return Err(wrong("set MOLTBOT_HOME or --home")),
+    };
+    Ok(std::path::absolute(&home).unwrap_or(home))
 }
 
 fn bind(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<IpAddr, Failure> {
@@ -295,5 +370,47 @@ mod tests {
         assert!(!format!("{settings:?}").contains("hunter2"));
         let settings = read(&[("OPENAI_API_KEY", "hunter 2")]).unwrap();
         assert!(settings.provider.is_err(), "only the model is wrong");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let vars = [
+            ("MOLTBOT_PORT", "many"),
+            ("MOLTBOT_REPLICA_URL", "no url"),
+            ("MOLTBOT_UTC_OFFSET_MINUTES", "east"),
+            ("CF_ACCESS_AUD", "aud"),
+        ];
+        let message = read(&vars).unwrap_err().message;
+        assert!(
+            message.starts_with("4 settings are wrong:\n  - "),
+            "{message}"
+        );
+        for name in [
+            "MOLTBOT_PORT",
+            "MOLTBOT_REPLICA_URL",
+            "CF_ACCESS_TEAM_DOMAIN",
+        ] {
+            assert!(message.contains(name), "{message}");
+        }
+        let skipped = read(&[("CF_ACCESS_AUD", "aud"), ("DEV_MODE", "true")]).unwrap();
+        assert_eq!(skipped.access.problems.len(), 1);
+    }
+
+    #[test]
+    fn only_a_gateway_that_others_can_reach_needs_a_token_from_outside() {
+        let check = |serve: bool, bind: &str, is_wrong: bool| {
+            let flags = Flags {
+                home: Some(PathBuf::from("/h")),
+                bind: bind.parse().ok(),
+                serve,
+                ..Flags::default()
+            };
+            let failure = Settings::read(&flags, &|_| None).err();
+            let named = failure.is_some_and(|f| f.message.contains("MOLTBOT_GATEWAY_TOKEN"));
+            assert_eq!(named, is_wrong, "{serve} {bind}");
+        };
+        check(true, "0.0.0.0", true);
+        check(false, "0.0.0.0", false);
+        check(true, "127.0.0.1", false);
     }
 }

@@ -1,6 +1,6 @@
 //! From what is wanted to the action it is in a state.
 
-use super::universe::{CANARY, Intent, device, intro, peer};
+use super::universe::{CANARY, Intent, device, intro, peer, principal};
 use moltbot_core::chain::Hash;
 use moltbot_core::command::Action;
 use moltbot_core::event::Usage;
@@ -59,6 +59,11 @@ impl Intent {
             },
             Intent::Run(what, pick, said) => run(what, open_run(state, pick), text(said)),
             Intent::Deliver(what, pick) => deliver(what, open_delivery(state, pick)),
+            Intent::Identify(n) => Action::IdentifyPrincipal {
+                principal: principal(n),
+                name: text(n),
+                service: n == 0,
+            },
         }
     }
 }

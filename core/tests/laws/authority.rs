@@ -2,7 +2,7 @@
 
 use super::driver::Gateway;
 use super::generate::{step, steps};
-use super::universe::{command, device, intro, peer};
+use super::universe::{command, device, intro, peer, principal};
 use super::{START_MS, Taken, walk};
 use moltbot_core::actor::{Actor, Scope, Scopes};
 use moltbot_core::command::{Action, DmPolicy};
@@ -87,7 +87,9 @@ fn founded() -> Gateway {
 fn outsider() -> impl Strategy<Value = Actor> {
     let devices = (1..4_u8).map(|n| Actor::Device(device(n)));
     let peers = (0..4_u8).map(|n| Actor::Peer(peer(n)));
-    select(devices.chain(peers).collect::<Vec<_>>())
+    // Nobody ever said who these are.
+    let unnamed = (0..4_u8).map(|n| Actor::Access(principal(n)));
+    select(devices.chain(peers).chain(unnamed).collect::<Vec<_>>())
 }
 
 fn gives_or_takes(event: &Event) -> bool {
@@ -125,7 +127,8 @@ fn is_authorised(taken: &Taken, event: &Event) -> Result<(), TestCaseError> {
     match event {
         Event::DeviceApproved(e) => {
             let Some(request) = &e.request else {
-                prop_assert_eq!(actor, &Actor::Grant);
+                let by_ticket = matches!(actor, Actor::Access(_));
+                prop_assert!(*actor == Actor::Grant || by_ticket && may(Scope::Admin));
                 return Ok(());
             };
             prop_assert!(may(Scope::Pairing));
@@ -164,6 +167,7 @@ fn is_authorised(taken: &Taken, event: &Event) -> Result<(), TestCaseError> {
             prop_assert!(let_in || may(Scope::Write));
         }
         Event::RunCancelled(_) => prop_assert!(may(Scope::Write)),
+        Event::PrincipalIdentified(_) => prop_assert_eq!(actor, &Actor::System),
         Event::RunCompleted(_) | Event::RunFailed(_) | Event::DeliveryConfirmed(_) => {
             prop_assert_eq!(actor, &Actor::System);
         }

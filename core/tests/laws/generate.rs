@@ -1,6 +1,6 @@
 //! Random sequences of steps.
 
-use super::universe::{Intent, Step, device, peer};
+use super::universe::{Intent, Step, device, peer, principal};
 use moltbot_core::actor::{Actor, Scope, Scopes};
 use moltbot_core::command::DmPolicy;
 use moltbot_core::limits::{DEVICE_REQUEST_TTL_MS, IDEMPOTENCY_TTL_MS, PEER_REQUEST_TTL_MS};
@@ -14,7 +14,7 @@ pub(crate) fn scopes() -> impl Strategy<Value = Scopes> {
     subsequence(names, 0..=6).prop_map(Scopes::from_names)
 }
 
-/// Any actor of the universe; device 3 and person 3 are strangers to every state.
+/// Any actor of the universe; device 3, person 3 and principal 3 are strangers to every state.
 pub(crate) fn actor() -> impl Strategy<Value = Actor> {
     prop_oneof![
         1 => Just(Actor::System),
@@ -22,6 +22,7 @@ pub(crate) fn actor() -> impl Strategy<Value = Actor> {
         1 => Just(Actor::Grant),
         4 => (0..4_u8).prop_map(|n| Actor::Device(device(n))),
         1 => (0..4_u8).prop_map(|n| Actor::Peer(peer(n))),
+        1 => (0..4_u8).prop_map(|n| Actor::Access(principal(n))),
     ]
 }
 
@@ -50,6 +51,7 @@ fn intent() -> impl Strategy<Value = Intent> {
         2 => (index(), 0..6_u8).prop_map(|(r, n)| Intent::Retry(r, n)),
         8 => (0..7_u8, index(), 0..2_u8).prop_map(|(w, r, t)| Intent::Run(w, r, t)),
         10 => (0..11_u8, index()).prop_map(|(w, d)| Intent::Deliver(w, d)),
+        1 => n().prop_map(Intent::Identify),
     ]
 }
 

@@ -5,7 +5,7 @@
 use moltbot_core::actor::{Actor, Scopes};
 use moltbot_core::chain::Hash;
 use moltbot_core::command::{Action, Command, DeviceIntro, DmPolicy, Idempotency};
-use moltbot_core::ids::{DeviceId, Entropy, PeerId, Seq};
+use moltbot_core::ids::{DeviceId, Entropy, PeerId, PrincipalId, Seq};
 use moltbot_core::state::State;
 use moltbot_core::time::Timestamp;
 use proptest::sample::Index;
@@ -44,6 +44,7 @@ pub(crate) enum Intent {
     Retry(Index, u8),
     Run(u8, Index, u8),
     Deliver(u8, Index),
+    Identify(u8),
     /// The command before, word for word.
     Again,
 }
@@ -54,6 +55,10 @@ pub(crate) fn device(n: u8) -> DeviceId {
 
 pub(crate) fn peer(n: u8) -> PeerId {
     PeerId(format!("p{n}"))
+}
+
+pub(crate) fn principal(n: u8) -> PrincipalId {
+    PrincipalId(format!("a{n}"))
 }
 
 pub(crate) fn intro(n: u8, scopes: Scopes) -> DeviceIntro {
@@ -107,7 +112,10 @@ impl Step {
 impl Intent {
     fn actor(&self) -> Actor {
         match self {
-            Intent::Housekeeping(_) | Intent::ExpirePairings | Intent::Run(..) => Actor::System,
+            Intent::Housekeeping(_)
+            | Intent::ExpirePairings
+            | Intent::Run(..)
+            | Intent::Identify(_) => Actor::System,
             Intent::Deliver(what, _) if *what < 8 => Actor::System,
             Intent::AskIn(n, _) | Intent::Revoke(n) => Actor::Device(device(*n)),
             // In a gateway in use, this one may let others in but does not administer.

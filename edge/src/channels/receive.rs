@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::writer::{Intent, Refused};
 use moltbot_channels::{
-    ChannelError, ChannelErrorKind, ChatKind, Inbound, InboundContent, InboundMessage, Inbox, Mark,
+    ChannelError, ChannelErrorKind, ChatKind, Inbound, InboundContent, InboundMessage, Inbox,
 };
 use moltbot_core::actor::Actor;
 use moltbot_core::chain::Hash;
@@ -87,7 +87,7 @@ async fn take(
     for inbound in batch {
         match inbound.content {
             InboundContent::Message(message) if message.chat_kind == ChatKind::Direct => {
-                last = last.max(record(gateway, running, platform, inbound.mark, *message).await?);
+                last = last.max(record(gateway, running, platform, &inbound.key, *message).await?);
             }
             InboundContent::Message(_) => debug!("a message in a group is not answered"),
             InboundContent::Ignored { reason } => debug!(reason, "ignored"),
@@ -123,10 +123,10 @@ async fn record(
     gateway: &Gateway,
     running: &Running,
     platform: &Platform,
-    mark: Mark,
+    key: &str,
     message: InboundMessage,
 ) -> Result<Seq, Stopping> {
-    let intent = intent(platform, mark, &message);
+    let intent = intent(platform, key, &message);
     loop {
         match running.submit(intent.clone()).await {
             Ok(accepted) => return Ok(accepted.seq),
@@ -147,9 +147,9 @@ async fn record(
     }
 }
 
-fn intent(platform: &Platform, mark: Mark, message: &InboundMessage) -> Intent {
+fn intent(platform: &Platform, key: &str, message: &InboundMessage) -> Intent {
     let channel = platform.channel.name();
-    let key = format!("{channel}:{}:{}", message.account, mark.0);
+    let key = format!("{channel}:{}:{key}", message.account);
     let action = Action::ReceiveFromPeer {
         channel: channel.to_owned(),
         account: message.account.to_string(),

@@ -54,13 +54,10 @@ fn check_token(settings: &Settings) -> Result<String, String> {
     if settings.token.is_some() {
         return Ok("given by MOLTBOT_GATEWAY_TOKEN".to_owned());
     }
-    if settings.bound_to_loopback() {
-        return Ok(format!("kept in {}", settings.home.join("token").display()));
+    if let Some(missing) = settings.missing_token() {
+        return Err(missing);
     }
-    Err(format!(
-        "set MOLTBOT_GATEWAY_TOKEN: the gateway is to listen on {}",
-        settings.listen
-    ))
+    Ok(format!("kept in {}", settings.home.join("token").display()))
 }
 
 fn check_port(settings: &Settings) -> Result<String, String> {

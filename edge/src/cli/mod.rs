@@ -112,6 +112,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         bind: cli.serve.bind,
         port: cli.serve.port,
         takeover,
+        serve: matches!(&cli.command, None | Some(Verb::Serve(_))),
     };
     let settings = Settings::read(&flags, &settings::process_env)?;
     match cli.command {

@@ -1,9 +1,13 @@
-//! `/api/admin/*` for scripts and the command line, in the shapes of the old Worker.
+//! `/api/admin/*` for the admin page behind Cloudflare Access, for scripts and the command line, in
+//! the shapes of the old Worker.
+//!
+//! Invariant: whoever was let through is the actor of what he does.
 
 use crate::gateway::{Gateway, Running, Stop};
 use crate::http::context::Context;
+use crate::http::gate::Visitor;
 use crate::http::reply::{self, Response};
-use crate::limits::{GRANT_TTL_MS, REPLICATION_WAIT_MS};
+use crate::limits::{GRANT_TTL_MS, REPLICATION_WAIT_MS, TICKET_TTL_MS};
 use crate::stamp;
 use crate::storage;
 use crate::writer::{Intent, Refused};
@@ -18,60 +22,42 @@ use warp::http::StatusCode;
 /// Answers a request below `/api/admin/`.
 pub async fn answer(
     gateway: &Arc<Gateway>,
+    visitor: &Visitor,
     context: &Context,
     verb: &str,
     path: &[&str],
 ) -> Response {
-    if let Some(refusal) = context.refuse_unless_local(gateway) {
-        return refusal;
-    }
     let Some(running) = gateway.running() else {
         let hint = Some("the gateway is starting; GET /status says how far it is");
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, "Gateway starting", hint);
     };
     match (verb, path) {
-        ("GET", ["devices"]) => reply::ok(&people::list_with_devices(gateway, running)),
-        ("POST", ["devices", "approve-all"]) => approve_all(running).await,
-        ("POST", ["devices", request, "approve"]) => {
-            let action = Action::ApproveDevice {
-                request: RequestId::from(*request),
-                scopes: None,
-            };
-            act(running, action, "requestId", request, "Device approved").await
+        ("GET", ["devices"]) => return reply::ok(&people::list_with_devices(gateway, running)),
+        ("GET", ["storage"]) => return reply::ok(&storage::status(gateway, running)),
+        ("POST", _) => {}
+        _ => return not_found(),
+    }
+    let actor = match visitor.actor(gateway, running).await {
+        Ok(actor) => actor,
+        Err(refusal) => return refusal,
+    };
+    match path {
+        ["devices", "approve-all"] => approve_all(running, actor).await,
+        [kind @ ("devices" | "peers"), id, verb] => {
+            let is_operator = context.query("operator").as_deref() == Some("true");
+            match Change::of(kind, verb, id, is_operator) {
+                Some(change) => act(running, actor, change, id).await,
+                None => not_found(),
+            }
         }
-        ("POST", ["devices", request, "reject"]) => {
-            let action = Action::RejectDevice {
-                request: RequestId::from(*request),
-            };
-            act(running, action, "requestId", request, "Device rejected").await
-        }
-        ("POST", ["devices", device, "revoke"]) => {
-            let action = Action::RevokeDevice {
-                device: DeviceId::from(*device),
-            };
-            act(running, action, "deviceId", device, "Device revoked").await
-        }
-        ("POST", ["peers", peer, "approve"]) => {
-            let action = Action::ApprovePeer {
-                peer: PeerId::from(*peer),
-                is_operator: context.query("operator").as_deref() == Some("true"),
-            };
-            act(running, action, "peerId", peer, "Person approved").await
-        }
-        ("POST", ["peers", peer, "block"]) => {
-            let action = Action::BlockPeer {
-                peer: PeerId::from(*peer),
-            };
-            act(running, action, "peerId", peer, "Person blocked").await
-        }
-        ("POST", ["grants"]) => {
+        ["grants"] => {
             let grant = gateway.grants.issue(stamp::now());
             let url = format!("{}/#grant={grant}", gateway.settings.url());
             reply::ok(&json!({ "url": url, "expiresInMs": GRANT_TTL_MS }))
         }
-        ("GET", ["storage"]) => reply::ok(&storage::status(gateway, running)),
-        ("POST", ["storage", "sync"]) => sync(gateway, running).await,
-        ("POST", ["gateway", "restart"]) => {
+        ["ws-ticket"] => ticket(gateway, actor),
+        ["storage", "sync"] => sync(gateway, running).await,
+        ["gateway", "restart"] => {
             gateway.request_stop(Stop::Restart);
             reply::ok(&json!({
                 "success": true,
@@ -79,18 +65,76 @@ pub async fn answer(
                 "previousProcessId": gateway.boot_id,
             }))
         }
-        _ => reply::error(StatusCode::NOT_FOUND, "Not Found", None),
+        _ => not_found(),
     }
 }
 
-async fn act(
-    running: &Running,
+fn not_found() -> Response {
+    reply::error(StatusCode::NOT_FOUND, "Not Found", None)
+}
+
+/// Lets the browser of somebody whom Access vouches for become a device. A command line makes links
+/// instead: it has no browser to let in.
+fn ticket(gateway: &Gateway, actor: Actor) -> Response {
+    if !matches!(actor, Actor::Access(_)) {
+        let hint =
+            Some("tickets are for browsers behind Cloudflare Access; use: moltbot devices link");
+        return reply::error(StatusCode::FORBIDDEN, "Forbidden", hint);
+    }
+    let ticket = gateway.grants.issue_ticket(actor, stamp::now());
+    reply::ok(&json!({ "ticket": ticket, "expiresInMs": TICKET_TTL_MS }))
+}
+
+/// What is done about a device or a person on a channel.
+struct Change {
+    id_name: &'static str,
+    message: &'static str,
     action: Action,
-    id_name: &str,
-    id: &str,
-    message: &str,
-) -> Response {
-    match running.submit(Intent::new(Actor::Local, action)).await {
+}
+
+impl Change {
+    fn of(kind: &str, verb: &str, id: &str, is_operator: bool) -> Option<Change> {
+        let (request, device, peer) = (RequestId::from(id), DeviceId::from(id), PeerId::from(id));
+        let scopes = None;
+        let (id_name, message, action) = match (kind, verb) {
+            ("devices", "approve") => (
+                "requestId",
+                "Device approved",
+                Action::ApproveDevice { request, scopes },
+            ),
+            ("devices", "reject") => (
+                "requestId",
+                "Device rejected",
+                Action::RejectDevice { request },
+            ),
+            ("devices", "revoke") => (
+                "deviceId",
+                "Device revoked",
+                Action::RevokeDevice { device },
+            ),
+            ("peers", "approve") => (
+                "peerId",
+                "Person approved",
+                Action::ApprovePeer { peer, is_operator },
+            ),
+            ("peers", "block") => ("peerId", "Person blocked", Action::BlockPeer { peer }),
+            _ => return None,
+        };
+        Some(Change {
+            id_name,
+            message,
+            action,
+        })
+    }
+}
+
+async fn act(running: &Running, actor: Actor, change: Change, id: &str) -> Response {
+    let Change {
+        id_name,
+        message,
+        action,
+    } = change;
+    match running.submit(Intent::new(actor, action)).await {
         Ok(accepted) => {
             let replicated = running.replicated(accepted.seq, REPLICATION_WAIT_MS).await;
             let replication = if replicated {
@@ -116,7 +160,7 @@ async fn act(
     }
 }
 
-async fn approve_all(running: &Running) -> Response {
+async fn approve_all(running: &Running, actor: Actor) -> Response {
     let now = stamp::now();
     let waiting: Vec<RequestId> = running.view.read(|model| {
         let waiting = model.state.devices.pending.values();
@@ -134,7 +178,7 @@ async fn approve_all(running: &Running) -> Response {
             request: request.clone(),
             scopes: None,
         };
-        match running.submit(Intent::new(Actor::Local, action)).await {
+        match running.submit(Intent::new(actor.clone(), action)).await {
             Ok(_) => approved.push(request.clone()),
             Err(refused) => {
                 let (_, error) = refusal(&refused);

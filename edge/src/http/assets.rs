@@ -18,7 +18,7 @@ struct Ui;
 pub fn serve(path: &str, context: &Context) -> Response {
     match file_of(path) {
         Some(name) => send(name, context),
-        None if path == "/_admin" => redirect("/_admin/"),
+        None if path == "/_admin" => reply::redirect(StatusCode::PERMANENT_REDIRECT, "/_admin/"),
         None => reply::error(StatusCode::NOT_FOUND, "Not Found", None),
     }
 }
@@ -109,11 +109,4 @@ fn content_type(name: &str) -> &'static str {
         "json" => "application/json",
         _ => "application/octet-stream",
     }
-}
-
-fn redirect(to: &str) -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    reply::set(&mut response, header::LOCATION, to);
-    response
 }

@@ -72,6 +72,26 @@ impl Context {
         }
     }
 
+    /// The credential in the `Authorization` header.
+    pub fn bearer(&self) -> Option<&str> {
+        self.header(header::AUTHORIZATION)?.strip_prefix("Bearer ")
+    }
+
+    /// Whether the request comes straight from this machine to a gateway that nobody else reaches.
+    pub fn is_direct(&self, gateway: &Gateway) -> bool {
+        self.origin(gateway).local && gateway.settings.bound_to_loopback()
+    }
+
+    /// The same client asking for a path without a query, taking the answer as it is.
+    #[must_use]
+    pub fn bare(&self) -> Context {
+        let mut bare = self.clone();
+        bare.query.clear();
+        bare.headers.remove(header::ACCEPT_ENCODING);
+        bare.headers.remove(header::IF_NONE_MATCH);
+        bare
+    }
+
     /// Refuses everyone but a command line on this machine with the gateway token.
     pub fn refuse_unless_local(&self, gateway: &Gateway) -> Option<Response> {
         let origin = self.origin(gateway);
@@ -87,10 +107,7 @@ impl Context {
                 hint,
             ));
         }
-        let bearer = self
-            .header(header::AUTHORIZATION)
-            .and_then(|v| v.strip_prefix("Bearer "));
-        let token_is_right = match bearer {
+        let token_is_right = match self.bearer() {
             Some(token) if gateway.token.matches(token.trim()) => true,
             Some(_) => {
                 gateway.count_refusal(origin.address, "wrong gateway token");
@@ -102,8 +119,7 @@ impl Context {
             let hint = Some("send the gateway token as Authorization: Bearer");
             return Some(reply::error(StatusCode::UNAUTHORIZED, "Unauthorized", hint));
         }
-        let direct = origin.local && origin.browser == Browser::None;
-        if !(direct && gateway.settings.bound_to_loopback()) {
+        if !(self.is_direct(gateway) && origin.browser == Browser::None) {
             let hint =
                 Some("the token alone administers from this machine only; use a paired device");
             return Some(reply::error(StatusCode::FORBIDDEN, "Forbidden", hint));
@@ -115,15 +131,8 @@ impl Context {
     pub fn exchange_token(&self, gateway: &Gateway, path: &str) -> Option<Response> {
         let token = self.query("token")?;
         let origin = self.origin(gateway);
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::SEE_OTHER;
-        reply::set(
-            &mut response,
-            header::LOCATION,
-            &self.location_without_token(path),
-        );
-        reply::set(&mut response, header::CACHE_CONTROL, "no-store");
-        reply::set(&mut response, header::REFERRER_POLICY, "no-referrer");
+        let to = self.location_without_token(path);
+        let mut response = reply::redirect(StatusCode::SEE_OTHER, &to);
         let limited = gateway
             .limiter
             .wait_ms(origin.address, stamp::now())
@@ -141,7 +150,8 @@ impl Context {
         Some(response)
     }
 
-    fn location_without_token(&self, path: &str) -> String {
+    /// This request's path and query, but for the token in it.
+    pub fn location_without_token(&self, path: &str) -> String {
         let mut rest = form_urlencoded::Serializer::new(String::new());
         for (key, value) in form_urlencoded::parse(self.query.as_bytes()) {
             if key != "token" {

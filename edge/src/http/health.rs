@@ -31,6 +31,8 @@ pub fn status(gateway: &Gateway) -> Response {
     let mut body = progress(&phase);
     body["processId"] = json!(gateway.boot_id);
     body["version"] = json!(env!("CARGO_PKG_VERSION"));
+    // Pages show it as loudly as they can.
+    body["devMode"] = json!(gateway.settings.dev_mode);
     body["uptimeMs"] = json!(stamp::now().since_ms(gateway.started_at));
     let is_running = phase == Phase::Running;
     body["ok"] = json!(is_running);

@@ -5,13 +5,19 @@
 //! | any path with `Upgrade: websocket` | the gateway protocol | anyone; the handshake decides |
 //! | `GET /health`, `/ready`, `/status`, `/api/status`, `/sandbox-health` | [`health`] | anyone |
 //! | `POST /pairing/grant`, `GET /pairing/<id>` | [`pairing`] | holder of a link or a request id |
-//! | `/api/admin/devices…`, `/peers…`, `/storage…`, `/gateway/restart`, `/grants` | [`admin`] | a local command line with the token |
-//! | `GET /`, `/s/…`, `/pair`, `/_admin/…`, `/assets/…` | [`assets`] | anyone; the pages hold no data |
+//! | `/api/admin/devices…`, `/peers…`, `/storage…`, `/gateway/restart`, `/grants`, `/ws-ticket` | [`admin`] | whom [`gate`] admits |
+//! | `/debug/…`, with `DEBUG_ROUTES=true` | [`debug`] | whom [`gate`] admits; `/debug/access` anyone |
+//! | `GET /_admin/…` | [`assets`] | with Cloudflare Access whom [`gate`] admits, else anyone: the page holds no data |
+//! | `GET /`, `/s/…`, `/pair`, `/assets/…`, `/_admin/assets/…` | [`assets`] | anyone; the pages hold no data |
+//!
+//! With `CF_ACCESS_EVERYWHERE=true` only the second row and `/_admin/assets/…` stay open to anyone.
 
 pub mod admin;
 #[cfg(feature = "ui")]
 pub mod assets;
 pub mod context;
+pub mod debug;
+pub mod gate;
 pub mod health;
 pub mod pairing;
 pub mod reply;
@@ -23,6 +29,7 @@ use crate::ws::upgrade;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use context::Context;
 use futures_util::{Stream, StreamExt};
+use gate::Visitor;
 use hyper::upgrade::OnUpgrade;
 use reply::Response;
 use std::convert::Infallible;
@@ -58,30 +65,88 @@ async fn answer(
     on_upgrade: Option<OnUpgrade>,
     body: Bytes,
 ) -> Response {
+    let path = path.as_str();
     if let Some(on_upgrade) = on_upgrade.filter(|_| upgrade::wants_websocket(&context.headers)) {
+        if let Some(refusal) = gate::refuse_socket(&gateway, &context, path).await {
+            return refusal;
+        }
         let knock = context.knock(&gateway);
         return upgrade::accept(gateway, &context.headers, on_upgrade, knock).map(Into::into);
     }
-    let path = path.as_str();
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let verb = if method == Method::HEAD {
         Method::GET
     } else {
         method
     };
-    match (verb.as_str(), parts.as_slice()) {
+    respond(&gateway, verb.as_str(), path, &context, &body).await
+}
+
+/// Answers anything but a socket.
+async fn respond(
+    gateway: &Arc<Gateway>,
+    verb: &str,
+    path: &str,
+    context: &Context,
+    body: &Bytes,
+) -> Response {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    match (verb, parts.as_slice()) {
         ("GET", ["health"]) => health::live(),
-        ("GET", ["ready"]) => health::ready(&gateway),
-        ("GET", ["status"] | ["api", "status"]) => health::status(&gateway),
-        ("GET", ["sandbox-health"]) => health::sandbox(&gateway),
-        ("POST", ["pairing", "grant"]) => pairing::grant(&gateway, &context, &body).await,
-        ("GET", ["pairing", request]) => pairing::wait(&gateway, &context, request).await,
-        (_, ["api", "admin", rest @ ..]) => {
-            admin::answer(&gateway, &context, verb.as_str(), rest).await
-        }
-        ("GET", _) => context
-            .exchange_token(&gateway, path)
-            .unwrap_or_else(|| page(&context, path)),
+        ("GET", ["ready"]) => health::ready(gateway),
+        ("GET", ["status"] | ["api", "status"]) => health::status(gateway),
+        ("GET", ["sandbox-health"]) => health::sandbox(gateway),
+        (_, ["api", rest @ ..]) => match gate::admit(gateway, context, verb, path).await {
+            Ok(visitor) => api(gateway, &visitor, context, verb, rest).await,
+            Err(refusal) => refusal,
+        },
+        (_, ["debug", rest @ ..]) => debug::answer(gateway, context, verb, path, rest).await,
+        _ => open(gateway, verb, path, &parts, context, body).await,
+    }
+}
+
+async fn api(
+    gateway: &Arc<Gateway>,
+    visitor: &Visitor,
+    context: &Context,
+    verb: &str,
+    path: &[&str],
+) -> Response {
+    match path {
+        ["admin", rest @ ..] => admin::answer(gateway, visitor, context, verb, rest).await,
+        _ => reply::error(StatusCode::NOT_FOUND, "Not Found", None),
+    }
+}
+
+/// What needs Access only in part, or only if everything does.
+async fn open(
+    gateway: &Arc<Gateway>,
+    verb: &str,
+    path: &str,
+    parts: &[&str],
+    context: &Context,
+    body: &Bytes,
+) -> Response {
+    // First of all, so that the token is in no address that Access or the browser's history keeps.
+    if verb == "GET"
+        && let Some(exchanged) = context.exchange_token(gateway, path)
+    {
+        return exchanged;
+    }
+    let is_asset = path.starts_with("/_admin/assets/");
+    let is_admin = parts.first() == Some(&"_admin");
+    let guards = gateway.access.is_some() && is_admin;
+    let refusal = match () {
+        () if is_asset => None,
+        () if guards => gate::admit(gateway, context, verb, path).await.err(),
+        () => gate::refuse_elsewhere(gateway, context, verb, path).await,
+    };
+    if let Some(refusal) = refusal {
+        return refusal;
+    }
+    match (verb, parts) {
+        ("POST", ["pairing", "grant"]) => pairing::grant(gateway, context, body).await,
+        ("GET", ["pairing", request]) => pairing::wait(gateway, context, request).await,
+        ("GET", _) => page(context, path),
         _ => reply::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", None),
     }
 }

@@ -1,4 +1,4 @@
-//! Letting the first browser in with a one-time link, and waiting to be let in.
+//! Letting the first browser in with a one-time link or ticket, and waiting to be let in.
 
 use crate::auth::origin::Browser;
 use crate::auth::{signature, token};
@@ -8,7 +8,7 @@ use crate::http::reply::{self, Response};
 use crate::limits::{PAIRING_WAIT_S_MAX, SIGNATURE_AGE_MS_MAX, SUBSCRIPTION_READ_BYTES};
 use crate::stamp;
 use crate::writer::{Intent, Refused};
-use moltbot_core::actor::{Actor, Scopes};
+use moltbot_core::actor::Scopes;
 use moltbot_core::command::{Action, DeviceIntro};
 use moltbot_core::event::Event;
 use moltbot_core::ids::{DeviceId, RequestId, Seq};
@@ -76,12 +76,12 @@ pub async fn grant(gateway: &Arc<Gateway>, context: &Context, body: &[u8]) -> Re
             "the device could not prove its key",
         );
     };
-    if !gateway.grants.redeem(&request.grant, stamp::now()) {
+    let Some(actor) = gateway.grants.redeem(&request.grant, stamp::now()) else {
         gateway.count_refusal(origin.address, "unknown one-time link");
         let text =
             "this link was used already or has expired; make a new one with: moltbot devices link";
         return fail(StatusCode::FORBIDDEN, "grant_unknown", text);
-    }
+    };
     let name = request.display_name.trim();
     let name = if name.is_empty() { "Browser" } else { name };
     let intro = DeviceIntro {
@@ -95,7 +95,7 @@ pub async fn grant(gateway: &Arc<Gateway>, context: &Context, body: &[u8]) -> Re
         scopes: Scopes::all(),
     };
     match running
-        .submit(Intent::new(Actor::Grant, Action::RedeemGrant { intro }))
+        .submit(Intent::new(actor, Action::RedeemGrant { intro }))
         .await
     {
         Ok(_) => {}

@@ -1,8 +1,9 @@
 //! People on channels and the replies on their way to them, as JSON.
 
-use super::{beginning, said};
+use super::beginning;
 use crate::gateway::Running;
 use crate::limits::{DELIVERY_CHARS_MAX, PEER_MESSAGE_CHARS_MAX};
+use crate::outbox::words;
 use moltbot_core::delivery::{Delivery, DeliveryStatus};
 use moltbot_core::ids::{DeliveryId, PeerId, Seq};
 use moltbot_core::peer::{Peer, PeerRequest};
@@ -70,7 +71,7 @@ pub fn delivery(running: &Running, id: &DeliveryId, delivery: &Delivery) -> Valu
             .or_else(|| peers.blocked.get(&delivery.peer))
             .cloned()
     });
-    let text = said(running, delivery.text_seq);
+    let text = delivery.text_seq.and_then(|seq| words::of(running, seq));
     json!({
         "deliveryId": id,
         "peerId": delivery.peer,
@@ -87,6 +88,7 @@ pub fn delivery(running: &Running, id: &DeliveryId, delivery: &Delivery) -> Valu
 fn status(status: DeliveryStatus) -> &'static str {
     match status {
         DeliveryStatus::Due => "due",
+        DeliveryStatus::Streaming => "streaming",
         DeliveryStatus::Attempted => "attempted",
         DeliveryStatus::Unknown => "unknown",
     }

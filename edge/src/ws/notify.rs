@@ -180,6 +180,8 @@ fn change_of_delivery(event: &Event) -> Option<(&DeliveryId, &'static str)> {
     Some(match event {
         Event::DeliveryQueued(e) => (&e.delivery, "due"),
         Event::DeliveryResent(e) => (&e.delivery, "due"),
+        Event::DeliveryReturned(e) => (&e.delivery, "due"),
+        Event::DeliveryBegun(e) => (&e.delivery, "streaming"),
         Event::DeliveryAttempted(e) => (&e.delivery, "attempted"),
         Event::DeliveryUnknown(e) => (&e.delivery, "unknown"),
         Event::DeliveryConfirmed(e) => (&e.delivery, "confirmed"),

@@ -9,25 +9,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What happened, for the end of the test.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Messages people wrote.
-    pub written: u64,
+    pub(crate) written: u64,
     /// Messages given out more than once.
-    pub redelivered: u64,
+    pub(crate) redelivered: u64,
     /// Messages of the bot.
-    pub posted: u64,
+    pub(crate) posted: u64,
     /// Of these, first forms of answers still being written.
-    pub streamed: u64,
+    pub(crate) streamed: u64,
     /// Posts whose answer got lost.
-    pub unknown: u64,
+    pub(crate) unknown: u64,
     /// Attempts wanted once more by an operator.
-    pub resent: u64,
+    pub(crate) resent: u64,
     /// Effects that did not wait for the remote log.
-    pub lowered: u64,
+    pub(crate) lowered: u64,
 }
 
 impl Seen {
-    pub fn add(&mut self, other: &Seen) {
+    pub(crate) fn add(&mut self, other: &Seen) {
         self.written += other.written;
         self.redelivered += other.redelivered;
         self.posted += other.posted;
@@ -40,7 +40,7 @@ impl Seen {
 
 /// The answer to a post, as far as it came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Taken(u64),
     Refused,
     Lost,
@@ -48,30 +48,30 @@ pub enum Answer {
 
 /// A message somebody wrote.
 #[derive(Debug, Clone, Copy)]
-pub struct Update {
-    pub mark: u64,
-    pub sender: u64,
+pub(crate) struct Update {
+    pub(crate) mark: u64,
+    pub(crate) sender: u64,
 }
 
 #[derive(Default)]
-pub struct Platform {
+pub(crate) struct Platform {
     updates: Vec<Update>,
     given: BTreeSet<u64>,
     forgotten: u64,
     /// What it was told to forget, and whether that was safe.
-    pub confirmed: BTreeMap<u64, bool>,
+    pub(crate) confirmed: BTreeMap<u64, bool>,
     /// Posts per delivery, with the run they belong to.
-    pub posts: BTreeMap<DeliveryId, u64>,
+    pub(crate) posts: BTreeMap<DeliveryId, u64>,
     /// Deliveries whose attempt did not wait for the remote log.
-    pub lowered: BTreeSet<DeliveryId>,
-    pub runs: BTreeMap<DeliveryId, RunId>,
+    pub(crate) lowered: BTreeSet<DeliveryId>,
+    pub(crate) runs: BTreeMap<DeliveryId, RunId>,
     messages: u64,
-    pub seen: Seen,
+    pub(crate) seen: Seen,
 }
 
 impl Platform {
     /// Somebody writes.
-    pub fn write(&mut self, rng: &mut Rng) {
+    pub(crate) fn write(&mut self, rng: &mut Rng) {
         // The numbers rise, with gaps.
         let last = self.updates.last().map_or(100, |update| update.mark);
         let mark = last + 1 + rng.below(3);
@@ -81,7 +81,7 @@ impl Platform {
     }
 
     /// What it may not forget yet, oldest first.
-    pub fn updates(&mut self, max: usize) -> Vec<Update> {
+    pub(crate) fn updates(&mut self, max: usize) -> Vec<Update> {
         let kept = self.updates.iter().filter(|u| u.mark > self.forgotten);
         let kept: Vec<Update> = kept.take(max).copied().collect();
         for update in &kept {
@@ -93,7 +93,7 @@ impl Platform {
     }
 
     /// It may forget everything up to this.
-    pub fn forget(&mut self, upto: u64, is_safe: bool) {
+    pub(crate) fn forget(&mut self, upto: u64, is_safe: bool) {
         for update in &self.updates {
             if update.mark > self.forgotten && update.mark <= upto {
                 self.confirmed.insert(update.mark, is_safe);
@@ -103,7 +103,7 @@ impl Platform {
     }
 
     /// The bot posts something.
-    pub fn post(&mut self, delivery: &DeliveryId, rng: &mut Rng) -> Answer {
+    pub(crate) fn post(&mut self, delivery: &DeliveryId, rng: &mut Rng) -> Answer {
         if rng.chance(50) {
             return Answer::Refused;
         }

@@ -27,12 +27,12 @@ const CHANNEL: &str = "telegram";
 const UPDATES_MAX: u64 = 25;
 
 /// Gateways that share a platform.
-pub struct Gateways {
+pub(crate) struct Gateways {
     platform: Rc<RefCell<Platform>>,
 }
 
 impl Gateways {
-    pub fn new(platform: Rc<RefCell<Platform>>) -> Gateways {
+    pub(crate) fn new(platform: Rc<RefCell<Platform>>) -> Gateways {
         Gateways { platform }
     }
 }

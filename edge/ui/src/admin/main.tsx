@@ -23,5 +23,5 @@ startRoute();
 void startLanguage(words).then(() => {
   const root = document.getElementById("app");
   if (root) render(<App />, root);
-  void startConnection(ADMIN_SCOPES, listener);
+  void startConnection(ADMIN_SCOPES, listener, true);
 });

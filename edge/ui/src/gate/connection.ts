@@ -4,7 +4,7 @@ import { type Key, t } from "../i18n";
 import { announce } from "../kit/Announcer";
 import type { Link } from "../model/link";
 import { type Cursor, type Hello, type LogEvent, type LogRecord, recordsOf } from "../wire/frames";
-import { redeemGrant } from "../wire/http";
+import { askForTicket, type GrantOutcome, redeemGrant } from "../wire/http";
 import { type Device, loadDevice, tokens } from "../wire/identity";
 import { Gateway } from "../wire/socket";
 
@@ -26,9 +26,15 @@ export interface Listener {
 let gateway: Gateway | null = null;
 let cursor: Cursor | null = null;
 
-export async function startConnection(scopes: string[], listener: Listener): Promise<void> {
+/** `ticketed`: this page may stand behind an identity provider that lets its browser in. */
+export async function startConnection(
+  scopes: string[],
+  listener: Listener,
+  ticketed = false,
+): Promise<void> {
   const device = await loadDevice();
   await redeemFromAddress(device);
+  if (ticketed && tokens.device() === null) await redeemTicket(device);
   gateway = new Gateway(device, scopes, {
     onLink: moved,
     onHello: (said) => void follow(said, listener),
@@ -89,20 +95,32 @@ function heard(name: string, payload: unknown, listener: Listener): void {
 async function redeemFromAddress(device: Device): Promise<void> {
   const grant = new URLSearchParams(location.hash.slice(1)).get("grant");
   if (!grant) return;
-  let outcome = await redeemGrant(grant, device);
-  for (let tries = 0; tries < 60 && outcome.kind === "starting"; tries++) {
-    const progress = { phase: "opening", done: 0, total: 0 };
-    link.value = { at: "waking", progress };
-    await new Promise((resolve) => setTimeout(resolve, retryDelay(outcome)));
-    outcome = await redeemGrant(grant, device);
-  }
+  const outcome = await whenStarted(() => redeemGrant(grant, device));
   if (outcome.kind === "granted") tokens.keepDevice(outcome.deviceToken);
   else notice.value = noticeFor(outcome);
   history.replaceState(null, "", location.pathname + location.search);
 }
 
-function retryDelay(outcome: { kind: string; retryAfterMs?: number }): number {
-  return outcome.retryAfterMs ?? 1000;
+/** Where nobody gives tickets, this browser asks to be let in as anywhere else. */
+async function redeemTicket(device: Device): Promise<void> {
+  const outcome = await whenStarted(async (): Promise<GrantOutcome> => {
+    const ticket = await askForTicket();
+    if (ticket === "starting") return { kind: "starting", retryAfterMs: 1000 };
+    return ticket === null ? { kind: "unreachable" } : redeemGrant(ticket, device);
+  });
+  if (outcome.kind === "granted") tokens.keepDevice(outcome.deviceToken);
+}
+
+/** Tries again, for a minute or so, while the gateway is waking up. */
+async function whenStarted(redeem: () => Promise<GrantOutcome>): Promise<GrantOutcome> {
+  let outcome = await redeem();
+  for (let tries = 0; tries < 60 && outcome.kind === "starting"; tries++) {
+    const pause = outcome.retryAfterMs;
+    link.value = { at: "waking", progress: { phase: "opening", done: 0, total: 0 } };
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    outcome = await redeem();
+  }
+  return outcome;
 }
 
 function noticeFor(outcome: { kind: string; code?: string }): Key {

@@ -35,6 +35,21 @@ export async function redeemGrant(grant: string, device: Device): Promise<GrantO
   }
 }
 
+/**
+ * Asks for a ticket: a link for this browser alone, for whom an identity provider in front of the
+ * admin page vouches. Without one there is none.
+ */
+export async function askForTicket(): Promise<string | "starting" | null> {
+  try {
+    const answer = await fetch("/api/admin/ws-ticket", { method: "POST" });
+    if (answer.status === 503) return "starting";
+    if (!answer.ok) return null;
+    return ((await answer.json()) as { ticket?: string }).ticket ?? null;
+  } catch {
+    return null;
+  }
+}
+
 async function readGrant(answer: Response): Promise<GrantOutcome> {
   if (answer.status === 503) {
     const seconds = Number(answer.headers.get("retry-after")) || 1;
