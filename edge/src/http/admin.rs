@@ -25,6 +25,9 @@ pub async fn answer(
     if let Some(refusal) = context.refuse_unless_local(gateway) {
         return refusal;
     }
+    if (verb, path) == ("GET", &["storage"]) {
+        return reply::ok(&storage::report(gateway));
+    }
     let Some(running) = gateway.running() else {
         let hint = Some("the gateway is starting; GET /status says how far it is");
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, "Gateway starting", hint);
@@ -56,7 +59,6 @@ pub async fn answer(
             let url = format!("{}/#grant={grant}", gateway.settings.url());
             reply::ok(&json!({ "url": url, "expiresInMs": GRANT_TTL_MS }))
         }
-        ("GET", ["storage"]) => reply::ok(&storage::status(gateway, running)),
         ("POST", ["storage", "sync"]) => sync(gateway, running).await,
         ("POST", ["gateway", "restart"]) => {
             gateway.request_stop(Stop::Restart);
@@ -134,7 +136,7 @@ async fn approve_all(running: &Running) -> Response {
 }
 
 async fn sync(gateway: &Gateway, running: &Running) -> Response {
-    match storage::backup(running).await {
+    match storage::backup(gateway, running).await {
         Ok(mut result) => {
             result["success"] = json!(true);
             result["message"] = json!("Sync completed successfully");

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | any path with `Upgrade: websocket` | the gateway protocol | anyone; the handshake decides |
 //! | `GET /health`, `/ready`, `/status`, `/api/status`, `/sandbox-health` | [`health`] | anyone |
+//! | `GET /metrics` | [`metrics`] | holder of the gateway token |
 //! | `POST /pairing/grant`, `GET /pairing/<id>` | [`pairing`] | holder of a link or a request id |
 //! | `/api/admin/devices…`, `/storage…`, `/gateway/restart`, `/grants` | [`admin`] | a local command line with the token |
 //! | `GET /`, `/s/…`, `/pair`, `/_admin/…`, `/assets/…` | [`assets`] | anyone; the pages hold no data |
@@ -13,6 +14,8 @@ pub mod admin;
 pub mod assets;
 pub mod context;
 pub mod health;
+pub mod metrics;
+pub mod observe;
 pub mod pairing;
 pub mod reply;
 pub mod server;
@@ -74,6 +77,7 @@ async fn answer(
         ("GET", ["ready"]) => health::ready(&gateway),
         ("GET", ["status"] | ["api", "status"]) => health::status(&gateway),
         ("GET", ["sandbox-health"]) => health::sandbox(&gateway),
+        ("GET", ["metrics"]) => metrics::answer(&gateway, &context),
         ("POST", ["pairing", "grant"]) => pairing::grant(&gateway, &context, &body).await,
         ("GET", ["pairing", request]) => pairing::wait(&gateway, &context, request).await,
         (_, ["api", "admin", rest @ ..]) => {
