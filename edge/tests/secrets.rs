@@ -15,7 +15,7 @@ mod s3;
 mod support;
 
 use moltbot_edge::settings::SECRETS;
-use s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
+use s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY, free_port};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -85,6 +85,8 @@ fn canaries() -> Vec<String> {
     let mut all: Vec<String> = secrets.map(|name| canary(name)).collect();
     all.push(PASTED.to_owned());
     all.push(WRONG.to_owned());
+    let encoded = |text: &String| url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    all.extend(all.iter().map(encoded).collect::<Vec<String>>());
     all
 }
 
@@ -136,7 +138,16 @@ async fn no_secret_is_in_any_line_answer_file_or_object() {
     for name in SECRETS.iter().filter(|name| !is_left_out(name)) {
         home = home.with(name, &canary(name));
     }
-    let mut gateway = home.start();
+    // An address that repeats secrets is in the first lines of every log: one that is known, as
+    // addresses write it, and one that only looks like one.
+    let port = free_port();
+    let known: String =
+        url::form_urlencoded::byte_serialize(canary("CDP_SECRET").as_bytes()).collect();
+    let repeats = format!("https://bot.example:{port}/{known}?token={WRONG}");
+    home = home.with("MOLTBOT_PUBLIC_URL", &repeats);
+    let mut gateway = home.launch_on(port, &[]);
+    let ready = gateway.wait_for_log("ready ");
+    assert!(ready.contains("/[redacted]?token=[redacted]"), "{ready}");
     let cmdline = std::fs::read(format!("/proc/{}/cmdline", gateway.pid())).unwrap();
     assert!(!cmdline.is_empty());
     unseen("the process list", &cmdline);
