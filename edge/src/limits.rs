@@ -91,8 +91,10 @@ pub const REFUSALS_INTERVAL_MS: i64 = 60_000;
 /// First and longest wait between attempts to claim the remote log.
 pub const CLAIM_RETRY_MS: (u64, u64) = (500, 15_000);
 /// Time for one self-test of the remote log.
-pub const SELF_TEST_MS_MAX: u64 = 4_500;
-/// Wait before a self-test that failed is repeated.
+pub const SELF_TEST_MS_MAX: u64 = 4_000;
+/// Wait before a self-test that failed is repeated, while the log is not claimed.
+pub const SELF_TEST_RETRY_STARTING_MS: u64 = 10_000;
+/// Wait before a self-test that failed is repeated, afterwards.
 pub const SELF_TEST_RETRY_MS: u64 = 60_000;
 /// Time for "Backup Now" to ship what is there.
 pub const BACKUP_MS_MAX: u64 = 120_000;

@@ -6,7 +6,7 @@
 
 use crate::exit::{Exit, Failure};
 use crate::gateway::{Gateway, Phase, Stop};
-use crate::limits::{SELF_TEST_MS_MAX, SELF_TEST_RETRY_MS};
+use crate::limits::{SELF_TEST_MS_MAX, SELF_TEST_RETRY_MS, SELF_TEST_RETRY_STARTING_MS};
 use crate::stamp;
 use moltbot_core::time::Timestamp;
 use moltbot_store::replica::{Replica, ReplicaKind};
@@ -80,6 +80,11 @@ pub async fn watch(gateway: Arc<Gateway>, replica: Replica) {
     while run(&gateway, &replica).await.is_err() {
         let mut phase = gateway.phase.subscribe();
         let was_running = *phase.borrow() == Phase::Running;
+        let wait_ms = if was_running {
+            SELF_TEST_RETRY_MS
+        } else {
+            SELF_TEST_RETRY_STARTING_MS
+        };
         let claimed = async {
             let claimed = phase.wait_for(|phase| !was_running && *phase == Phase::Running);
             claimed.await.is_ok()
@@ -87,7 +92,7 @@ pub async fn watch(gateway: Arc<Gateway>, replica: Replica) {
         tokio::select! {
             // What was wrong at the start is right now.
             claimed = claimed => if !claimed { return },
-            () = tokio::time::sleep(Duration::from_millis(SELF_TEST_RETRY_MS)) => {}
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
             _ = gateway.stopped() => return,
         }
     }

@@ -17,9 +17,10 @@ use url::Url;
 /// The default port.
 pub const PORT: u16 = 18_789;
 
-/// Variables whose values no line, answer or file may show. Not all of them are read by this
-/// process; whoever sets them for its neighbours expects the same.
-pub const SECRETS: [&str; 24] = [
+/// Variables whose values no line, answer or file may show, beside all that are called a key, a
+/// token, a secret or a password. Not all of them are read by this process; whoever sets them for
+/// its neighbours expects the same.
+pub const SECRETS: [&str; 22] = [
     "MOLTBOT_GATEWAY_TOKEN",
     "MOLTBOT_MASTER_KEY",
     "ANTHROPIC_API_KEY",
@@ -42,8 +43,6 @@ pub const SECRETS: [&str; 24] = [
     "SLACK_APP_TOKEN",
     "SLACK_SIGNING_SECRET",
     "CDP_SECRET",
-    "MOLTBOT_WORKER_SECRET",
-    "MOLTBOT_METRICS_TOKEN",
 ];
 
 /// What the command line says; `None` where it is silent.
@@ -168,6 +167,19 @@ pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name)
         .ok()
         .filter(|value| !value.trim().is_empty())
+}
+
+/// The values of all secret variables of the process environment.
+pub fn process_secrets() -> Vec<String> {
+    let is_secret = |name: &str| {
+        let endings = ["_TOKEN", "_KEY", "_SECRET", "_PASSWORD"];
+        SECRETS.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
+    };
+    let all = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    all.filter(|(name, _)| is_secret(name))
+        .map(|(_, value)| value)
+        .collect()
 }
 
 fn bind(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<IpAddr, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! On a terminal they are text for people, else one JSON object per line for collectors.
 //!
-//! Invariant: every line, and every panic, passes [`redact`] on its way out: there is no other
+//! Invariant: every line, and every panic, passes [`redact()`] on its way out: there is no other
 //! sink.
 
 use crate::redact::{self, redact};
@@ -15,10 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// `MOLTBOT_LOG_FORMAT` chooses `json` or `text`. Colours are for terminals only: a container's log
 /// collector would store them as rubbish.
 pub fn start() {
-    let secrets = settings::SECRETS
-        .iter()
-        .filter_map(|name| settings::process_env(name));
-    let secrets: Vec<String> = secrets.collect();
+    let secrets = settings::process_secrets();
     redact::register(secrets.iter().map(String::as_str));
     let wanted = settings::process_env("MOLTBOT_LOG");
     let filter = wanted.and_then(|text| EnvFilter::try_new(text).ok());

@@ -117,17 +117,17 @@ async fn what_happened_is_counted_where_it_happened() {
         assert!(Instant::now() < deadline, "{samples:?}");
     };
     let status = gateway.status().await.unwrap();
-    let head = status["headSeq"].as_f64().unwrap();
-    let at = |name: &str| samples[name].round();
-    assert_eq!(at("moltbot_log_head_seq"), head.round());
-    assert_eq!(at("moltbot_ready"), 1.0_f64.round());
-    assert_eq!(at("moltbot_sockets_open"), 1.0_f64.round());
+    let head = u32::try_from(status["headSeq"].as_u64().unwrap()).unwrap();
     let counted = |parts: &[&str], expected: u32| {
         assert!(
             (sum(&samples, parts) - f64::from(expected)).abs() < 0.5,
             "{parts:?} {samples:?}"
         );
     };
+    counted(&["log_head_seq"], head);
+    counted(&["log_shipped_seq"], head);
+    counted(&["moltbot_ready"], 1);
+    counted(&["sockets_open"], 1);
     counted(&["runs_started_total", "provider=\"demo\""], 3);
     counted(&["runs_ended_total", "provider=\"demo\"", "completed"], 2);
     counted(&["runs_ended_total", "cancelled"], 1);
@@ -193,6 +193,9 @@ async fn a_request_id_leads_to_the_record_it_caused() {
     assert!(!answer.header("x-request-id").contains(' '));
     assert!(answer.header("x-request-id").len() > 8);
 
+    // The device was let in by a request over HTTP.
+    let by_http = |line: &str| line.contains("request{request_id=") && line.contains("recorded");
+    assert!(gateway.log().lines().any(by_http), "{}", gateway.log());
     let made = gateway.admin("POST", "grants").await;
     assert!(!made.header("x-request-id").is_empty());
     let sent = json!({ "sessionKey": "main", "message": "echo x", "idempotencyKey": "r9" });

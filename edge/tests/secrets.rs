@@ -56,12 +56,12 @@ fn parrot() -> String {
 }
 
 fn repeat(mut stream: TcpStream) {
-    let mut heard = [0; 4096];
-    let Ok(length) = stream.read(&mut heard) else {
+    let mut request = [0; 4096];
+    let Ok(length) = stream.read(&mut request) else {
         return;
     };
-    let said = String::from_utf8_lossy(&heard[..length]);
-    let head = said.split("\r\n\r\n").next().unwrap();
+    let asked = String::from_utf8_lossy(&request[..length]);
+    let head = asked.split("\r\n\r\n").next().unwrap();
     let message = format!("invalid key, you sent: {}", head.replace("\r\n", " | "));
     let body = json!({
         "type": "error",

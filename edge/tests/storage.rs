@@ -290,6 +290,9 @@ async fn sleeping_without_storage_is_warned_of() {
     assert_eq!(storage["warnings"][0]["code"], "sleep_without_storage");
     assert_eq!(storage["missing"].as_array().unwrap().len(), 3);
     assert_eq!(storage["selfTest"], Value::Null);
+    let sync = gateway.admin("POST", "storage/sync").await;
+    assert_eq!((sync.status, &sync.body["success"]), (400, &json!(false)));
+    assert_eq!(sync.body["error"], "R2 storage is not configured");
     let awake = Home::new().with("SANDBOX_SLEEP_AFTER", "never");
     let awake = awake.with("R2_ACCESS_KEY_ID", "only-one-of-three");
     let storage = awake.start().admin("GET", "storage").await.body;

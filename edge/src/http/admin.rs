@@ -136,6 +136,11 @@ async fn approve_all(running: &Running) -> Response {
 }
 
 async fn sync(gateway: &Gateway, running: &Running) -> Response {
+    if !running.replica.kind.is_remote() {
+        // Scripts rely on this answer; pages may back up into a directory all the same.
+        let body = json!({ "success": false, "error": "R2 storage is not configured" });
+        return reply::json(StatusCode::BAD_REQUEST, &body);
+    }
     match storage::backup(gateway, running).await {
         Ok(mut result) => {
             result["success"] = json!(true);

@@ -54,9 +54,9 @@ impl Fault {
             .query()
             .is_some_and(|query| query.contains("list-type"));
         match (self, request.method()) {
-            (Fault::ReadOnly, &Method::PUT | &Method::DELETE) => Some((403, "AccessDenied")),
+            (Fault::ReadOnly, &Method::PUT)
+            | (Fault::ReadOnly | Fault::NoDelete, &Method::DELETE) => Some((403, "AccessDenied")),
             (Fault::NoList, &Method::GET) if lists => Some((403, "AccessDenied")),
-            (Fault::NoDelete, &Method::DELETE) => Some((403, "AccessDenied")),
             (Fault::UnknownKey, _) => Some((401, "Unauthorized")),
             (Fault::OldClock, _) => Some((403, "RequestTimeTooSkewed")),
             _ => None,
