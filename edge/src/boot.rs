@@ -9,9 +9,11 @@ use crate::exit::{Exit, Failure};
 use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
 use crate::limits::CLAIM_RETRY_MS;
+use crate::metrics::MeteredLog;
 use crate::models;
 use crate::reader::Reader;
 use crate::runs::LiveRuns;
+use crate::self_test;
 use crate::snapshots;
 use crate::stamp;
 use crate::storage::Backups;
@@ -26,7 +28,7 @@ use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_task::{self, ShipEnd, ShipSetup};
 use moltbot_store::sled_log::SledLog;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 /// Name and version, as recorded with `writer_started`.
@@ -49,9 +51,12 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let model = models::build(settings)?;
     let channels = Channels::new(settings)?;
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
+    tokio::spawn(self_test::watch(Arc::clone(gateway), replica.clone()));
     let (mut log, keyring) = open_log(gateway, &store_settings).await?;
     let keyring = Arc::new(keyring);
+    let began = Instant::now();
     let claimed = claim_log(gateway, &replica, &mut log, &keyring, &store_settings).await?;
+    gateway.metrics.restored(claimed.restored, began.elapsed());
     if let Some(orphan) = &claimed.orphan {
         warn!(
             ?orphan,
@@ -75,9 +80,12 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     };
     let (ship, ship_end) = ship_task::spawn(setup.clone());
     let shipping = ship.clone();
+    let metrics = Arc::clone(&gateway.metrics);
+    let log = MeteredLog::new(Box::new(log), Arc::clone(&metrics));
     let (writer, commands) =
         Writer::new(Box::new(log), keyring, Arc::clone(&view), move |records| {
             shipping.appended(records);
+            metrics.recorded(records);
         });
     let running = Arc::new(Running {
         view,
@@ -196,7 +204,10 @@ async fn again_after(gateway: &Gateway, error: StoreError, wait_ms: u64) -> Resu
         return Err(error.into());
     }
     warn!(%error, wait_ms, "the remote log cannot be claimed yet");
-    let message = Some(format!("{error}; trying again"));
+    // What a self-test found is the cause, whatever request met it first.
+    let cause = gateway.self_tests.problem();
+    let message = cause.unwrap_or_else(|| error.to_string());
+    let message = Some(format!("{message}; trying again"));
     gateway.phase.send_replace(Phase::Claiming { message });
     tokio::select! {
         () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}

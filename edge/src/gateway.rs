@@ -10,8 +10,10 @@ use crate::auth::limiter::Limiter;
 use crate::auth::token::Secret;
 use crate::channels::Channels;
 use crate::exit::Failure;
+use crate::metrics::Metrics;
 use crate::reader::Reader;
 use crate::runs::LiveRuns;
+use crate::self_test::SelfTests;
 use crate::settings::Settings;
 use crate::stamp;
 use crate::storage::Backups;
@@ -30,6 +32,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
+use tracing::info;
 
 /// How far the start is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,6 +102,10 @@ pub struct Gateway {
     pub phase: watch::Sender<Phase>,
     /// Set once it is to end; the first reason wins.
     pub stop: watch::Sender<Option<Stop>>,
+    /// What the self-tests of the remote log found.
+    pub self_tests: SelfTests,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     running: OnceLock<Arc<Running>>,
 }
 
@@ -142,6 +149,8 @@ impl Gateway {
             hub: Arc::new(Hub::default()),
             phase: watch::Sender::new(Phase::Opening),
             stop: watch::Sender::new(None),
+            self_tests: SelfTests::default(),
+            metrics: Arc::new(Metrics::new()),
             running: OnceLock::new(),
         })
     }
@@ -171,6 +180,7 @@ impl Gateway {
 
     /// Counts wrong credentials of an address; now and then the count becomes an event.
     pub fn count_refusal(&self, address: IpAddr, reason: &'static str) {
+        self.metrics.refused(reason);
         let Some(report) = self.limiter.failed(address, stamp::now()) else {
             return;
         };
@@ -202,7 +212,13 @@ impl Gateway {
 impl Running {
     /// Submits a command and waits until its records are durable on this disk.
     pub async fn submit(&self, intent: Intent) -> Result<Accepted, Refused> {
-        self.commands.submit(intent).await
+        // What somebody asked for is found by its request, which the span around this names.
+        let asked = intent.actor != Actor::System;
+        let accepted = self.commands.submit(intent).await?;
+        if let Some((first, _)) = accepted.events.first().filter(|_| asked) {
+            info!(first_seq = first.0, last_seq = accepted.seq.0, "recorded");
+        }
+        Ok(accepted)
     }
 
     /// Ships at once and waits until this record is in the remote log, at most for a while.

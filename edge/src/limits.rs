@@ -84,6 +84,10 @@ pub const DEBUG_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
 /// Chat deltas to clients: at most one per run in this time.
 pub const DELTA_INTERVAL_MS: u64 = 150;
+/// Pairs of provider and model that metrics count apart; the rest are `other`.
+pub const MODELS_NAMED_MAX: usize = 32;
+/// Model turns under way whose model metrics remember.
+pub const RUNS_NAMED_MAX: usize = 1_024;
 /// Model turns under way at the same time.
 pub const RUNS_MAX: usize = 16;
 /// How long an approval waits for the remote log before the answer is `pending_replication`.
@@ -121,6 +125,14 @@ pub const HOUSEKEEPING_INTERVAL_MS: u64 = 5_000;
 pub const REFUSALS_INTERVAL_MS: i64 = 60_000;
 /// First and longest wait between attempts to claim the remote log.
 pub const CLAIM_RETRY_MS: (u64, u64) = (500, 15_000);
+/// Time for one self-test of the remote log.
+pub const SELF_TEST_MS_MAX: u64 = 4_000;
+/// Wait before a self-test that failed is repeated, while the log is not claimed.
+pub const SELF_TEST_RETRY_STARTING_MS: u64 = 10_000;
+/// Wait before a self-test that failed is repeated, afterwards.
+pub const SELF_TEST_RETRY_MS: u64 = 60_000;
+/// Time for "Backup Now" to ship what is there.
+pub const BACKUP_MS_MAX: u64 = 120_000;
 /// Time for model turns to end by themselves at shutdown.
 pub const SHUTDOWN_RUNS_MS: u64 = 1_000;
 /// Time for sockets to take their close frame at shutdown.

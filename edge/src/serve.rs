@@ -14,6 +14,7 @@ use crate::limits::{
     SHUTDOWN_SHIP_MS, SHUTDOWN_SOCKETS_MS,
 };
 use crate::outbox::{self, Outbox};
+use crate::redact;
 use crate::settings::Settings;
 use crate::stamp;
 use crate::storage;
@@ -44,6 +45,7 @@ pub enum Served {
 pub async fn serve(settings: Settings) -> Result<Served, Failure> {
     home::create(&settings)?;
     let token = home::token(&settings)?;
+    redact::register([token.reveal()]);
     let instance = home::instance(&settings)?;
     let (listener, listen) = listen(&settings).await?;
     let settings = Settings { listen, ..settings };
@@ -55,7 +57,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         biased;
         booted = boot::boot(&gateway) => booted,
         // Nobody was served yet, so whatever a silent remote still does can be left alone.
-        _ = gateway.stopped() => return Ok(Served::Ended),
+        stop = gateway.stopped() => return ended_early(&stop),
     };
     let booted = match booted {
         Ok(booted) => booted,
@@ -87,6 +89,13 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         Stop::Terminate => Ok(Served::Ended),
         Stop::Restart => Ok(Served::Restart),
         Stop::Failed(failure) => Err(Failure::new(failure.exit, failure.message.clone())),
+    }
+}
+
+fn ended_early(stop: &Stop) -> Result<Served, Failure> {
+    match stop {
+        Stop::Failed(failure) => Err(Failure::new(failure.exit, failure.message.clone())),
+        Stop::Terminate | Stop::Restart => Ok(Served::Ended),
     }
 }
 

@@ -8,12 +8,14 @@ use crate::auth::access::team::AccessSettings;
 use crate::auth::origin::Place;
 use crate::auth::token::Secret;
 use crate::exit::{Exit, Failure};
-use crate::variables::Variables;
+use crate::variables::{self, Variables};
 use moltbot_agent::{Choice, ModelError, Provider};
 use moltbot_core::ids::InstanceId;
+use moltbot_store::diagnosis::Names;
 use moltbot_store::replica::ReplicaOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 use url::Url;
 
 mod channels;
@@ -85,6 +87,9 @@ pub struct Settings {
     pub variables: Variables,
     /// The operator's time zone, east of UTC.
     pub utc_offset_minutes: i32,
+    /// When the container is put to sleep after the last request; `None`: never. The Worker does
+    /// that; this process only says what it means.
+    pub sleep_after: Option<Duration>,
 }
 
 impl Settings {
@@ -111,6 +116,7 @@ impl Settings {
             worker_version: env("WORKER_VERSION"),
             variables: Variables::read(env),
             utc_offset_minutes: wrong.or_default(utc_offset_minutes(env)),
+            sleep_after: wrong.or_default(sleep_after(env)),
             home,
         };
         // Where Access is skipped, `/debug/access` says what would be wrong with it.
@@ -205,6 +211,15 @@ fn home(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, 
     Ok(std::path::absolute(&home).unwrap_or(home))
 }
 
+/// The values of all secret variables of the process environment.
+pub fn process_secrets() -> Vec<String> {
+    let all = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    all.filter(|(name, _)| variables::is_secret(name))
+        .map(|(_, value)| value)
+        .collect()
+}
+
 fn bind(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<IpAddr, Failure> {
     match (flags.bind, env("MOLTBOT_BIND")) {
         (Some(bind), _) => Ok(bind),
@@ -225,7 +240,9 @@ fn port(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<u16, Fail
     }
 }
 
-/// R2 by its three secrets, else any URL, else a directory beside the data.
+/// R2 by its three secrets, else any URL, else a directory beside the data. `R2_ENDPOINT_URL` is
+/// for buckets with a jurisdiction, whose address is another one
+/// ([R2](https://developers.cloudflare.com/r2/reference/data-location/#jurisdictional-restrictions)).
 fn remote(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Remote, Failure> {
     let names = ["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "CF_ACCOUNT_ID"];
     let values = names.map(env);
@@ -236,12 +253,15 @@ fn remote(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> Resul
         .collect();
     if let [Some(access), Some(secret), Some(account)] = values {
         let bucket = env("R2_BUCKET_NAME").unwrap_or_else(|| "moltbot-data".to_owned());
+        let endpoint = env("R2_ENDPOINT_URL")
+            .unwrap_or_else(|| format!("https://{account}.r2.cloudflarestorage.com"));
         let options = ReplicaOptions {
-            endpoint: Some(format!("https://{account}.r2.cloudflarestorage.com")),
+            endpoint: Some(endpoint),
             region: Some("auto".to_owned()),
             access_key_id: Some(access),
             secret_access_key: Some(secret),
             session_token: None,
+            names: Names::R2,
         };
         return Ok(Remote {
             url: format!("s3://{bucket}"),
@@ -263,6 +283,7 @@ fn remote(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> Resul
         access_key_id: env("AWS_ACCESS_KEY_ID"),
         secret_access_key: env("AWS_SECRET_ACCESS_KEY"),
         session_token: env("AWS_SESSION_TOKEN"),
+        names: Names::S3,
     };
     Ok(Remote {
         url,
@@ -311,6 +332,28 @@ fn utc_offset_minutes(env: &dyn Fn(&str) -> Option<String>) -> Result<i32, Failu
     minutes.ok_or_else(|| wrong("MOLTBOT_UTC_OFFSET_MINUTES must be a number, as 480 for UTC+8"))
 }
 
+/// `never`, or a number with `s`, `m` or `h`.
+fn sleep_after(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Duration>, Failure> {
+    let text = env("SANDBOX_SLEEP_AFTER").unwrap_or_default();
+    let text = text.trim();
+    if text.is_empty() || text == "never" {
+        return Ok(None);
+    }
+    let (number, unit_s) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        _ => ("", 0),
+    };
+    let seconds = number.parse().ok().and_then(|n: u64| n.checked_mul(unit_s));
+    match seconds {
+        Some(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(wrong(
+            "SANDBOX_SLEEP_AFTER must be never or a time, as 30s, 10m or 1h",
+        )),
+    }
+}
+
 fn wrong(message: &str) -> Failure {
     Failure::new(Exit::Configuration, message)
 }
@@ -357,6 +400,30 @@ mod tests {
             partly.remote.missing,
             ["R2_SECRET_ACCESS_KEY", "CF_ACCOUNT_ID"]
         );
+    }
+
+    #[test]
+    fn the_time_to_sleep_is_never_or_a_number_with_a_unit() {
+        let sleep = |text| read(&[("SANDBOX_SLEEP_AFTER", text)]).map(|s| s.sleep_after);
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(read(&[]).unwrap().sleep_after, None);
+        assert_eq!(sleep("never").unwrap(), None);
+        assert_eq!(sleep("30s").unwrap(), seconds(30));
+        assert_eq!(sleep("10m").unwrap(), seconds(600));
+        assert_eq!(sleep("1h").unwrap(), seconds(3600));
+        for bad in [
+            "10",
+            "m",
+            "0m",
+            "-1m",
+            "1d",
+            "10 m",
+            "99999999999999999999h",
+            "9é",
+        ] {
+            let failure = sleep(bad).unwrap_err();
+            assert!(failure.message.contains("SANDBOX_SLEEP_AFTER"), "{bad}");
+        }
     }
 
     #[test]

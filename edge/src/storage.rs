@@ -1,10 +1,13 @@
 //! How safe the data is: the storage status in API and UI, and "Backup now".
 
-use crate::gateway::{Gateway, Running};
-use crate::limits::{SNAPSHOT_EVERY_RECORDS, STORAGE_EVENT_INTERVAL_MS};
+use crate::gateway::{Gateway, Phase, Running};
+use crate::limits::{BACKUP_MS_MAX, SNAPSHOT_EVERY_RECORDS, STORAGE_EVENT_INTERVAL_MS};
+use crate::self_test;
+use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
 use moltbot_core::actor::Scope;
+use moltbot_core::ids::Seq;
 use moltbot_core::time::Timestamp;
 use moltbot_store::layout;
 use moltbot_store::replica::ReplicaKind;
@@ -28,9 +31,74 @@ pub struct Backups {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Progress {
     phase: &'static str,
-    done: u64,
+    /// The last record to ship.
+    to: Seq,
     total: u64,
 }
+
+/// The storage status at any time, also before the log is claimed.
+pub fn report(gateway: &Gateway) -> Value {
+    match gateway.running() {
+        Some(running) => status(gateway, running),
+        None => starting(gateway),
+    }
+}
+
+/// What is known before the log is claimed: where it is, and why it takes long.
+fn starting(gateway: &Gateway) -> Value {
+    let (location, kind) = gateway
+        .self_tests
+        .remote()
+        .unwrap_or_else(|| (String::new(), ReplicaKind::Directory));
+    let reason = match &*gateway.phase.borrow() {
+        Phase::Claiming { message } => message.clone(),
+        _ => None,
+    };
+    let mut status = json!({
+        "kind": self::kind(kind),
+        "location": location,
+        "state": "claiming",
+        "lastError": reason,
+        "lastSync": null,
+    });
+    add_configuration(&mut status, gateway, kind.is_remote());
+    status
+}
+
+/// What depends on the settings and on the self-test alone.
+fn add_configuration(status: &mut Value, gateway: &Gateway, configured: bool) {
+    let missing = &gateway.settings.remote.missing;
+    status["configured"] = json!(configured);
+    status["message"] = json!(message(configured));
+    status["selfTest"] = gateway.self_tests.json();
+    status["warnings"] = Value::Array(warnings(&gateway.settings, configured));
+    if !configured {
+        status["missing"] = json!(missing);
+    }
+}
+
+/// Settings that do not go together: a stable code, and what it means.
+fn warnings(settings: &Settings, configured: bool) -> Vec<Value> {
+    let mut warnings = Vec::new();
+    let missing = &settings.remote.missing;
+    if settings.sleep_after.is_some() && !configured {
+        warnings.push(json!({
+            "code": "sleep_without_storage",
+            "message": "SANDBOX_SLEEP_AFTER puts this gateway to sleep, and without R2 everything                 is lost then; configure R2, or set SANDBOX_SLEEP_AFTER to never",
+        }));
+    }
+    if !configured && (1..R2_SECRETS).contains(&missing.len()) {
+        let missing = missing.join(", ");
+        warnings.push(json!({
+            "code": "r2_incomplete",
+            "message": format!("R2 is configured in part; set {missing} as well"),
+        }));
+    }
+    warnings
+}
+
+/// How many variables R2 takes.
+const R2_SECRETS: usize = 3;
 
 /// The storage status, in the shape of the old API with what it lacked.
 pub fn status(gateway: &Gateway, running: &Running) -> Value {
@@ -49,11 +117,9 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         .map(|s| json!({ "seq": s.seq.0, "bytes": s.bytes, "at": s.at.0 }))
         .collect();
     let mut status = json!({
-        "configured": configured,
         "kind": kind(running.replica.kind),
         "location": running.replica.location,
         "state": state(&ship, lag_events),
-        "message": message(configured),
         "head": { "seq": head.seq.0, "hash": head.hash },
         "shipped": { "seq": shipped.seq.0, "hash": shipped.hash, "at": shipped_at.0 },
         "lagEvents": lag_events,
@@ -63,21 +129,23 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "segments": running.backups.segments_before.load(Ordering::Relaxed) + ship.segments,
         "segmentBytes": ship.bytes,
         "snapshots": snapshots,
-        "lastError": if ship.failing_since_ms.is_some() { ship.last_error.clone() } else { None },
+        "lastError": last_error(running),
         "lastSync": shipped_at.rfc3339(),
     });
-    if !configured {
-        status["missing"] = json!(gateway.settings.remote.missing);
-    }
+    add_configuration(&mut status, gateway, configured);
     if let Some(progress) = *running.backups.progress.borrow() {
-        status["backup"] =
-            json!({ "phase": progress.phase, "done": progress.done, "total": progress.total });
+        let left = progress.to.0.saturating_sub(shipped.seq.0);
+        status["backup"] = json!({
+            "phase": progress.phase,
+            "done": progress.total.saturating_sub(left),
+            "total": progress.total,
+        });
     }
     status
 }
 
 /// Ships everything, takes a snapshot, ships its event. One at a time; a second waits.
-pub async fn backup(running: &Running) -> Result<Value, String> {
+pub async fn backup(gateway: &Gateway, running: &Running) -> Result<Value, String> {
     let _one = running.backups.one_at_a_time.lock().await;
     let started = stamp::now();
     let before = running.ship.status().borrow().clone();
@@ -85,10 +153,15 @@ pub async fn backup(running: &Running) -> Result<Value, String> {
     let total = head.0.saturating_sub(before.shipped.seq.0);
     running.backups.progress.send_replace(Some(Progress {
         phase: "shipping",
-        done: 0,
+        to: head,
         total,
     }));
-    let result = perform(running, total).await;
+    let limit = Duration::from_millis(BACKUP_MS_MAX);
+    let result = tokio::time::timeout(limit, perform(gateway, running, total)).await;
+    let result = result.unwrap_or_else(|_| {
+        let text = "it takes too long; what is not shipped yet is tried on and on";
+        Err(last_error(running).unwrap_or_else(|| text.to_owned()))
+    });
     running.backups.progress.send_replace(None);
     let snapshot_seq = result?;
     let after = running.ship.status().borrow().clone();
@@ -102,44 +175,76 @@ pub async fn backup(running: &Running) -> Result<Value, String> {
     }))
 }
 
-async fn perform(running: &Running, total: u64) -> Result<u64, String> {
+async fn perform(gateway: &Gateway, running: &Running, total: u64) -> Result<u64, String> {
+    let head = running.view.read(|model| model.state.cursor.seq);
     let phase = |phase| {
         running.backups.progress.send_replace(Some(Progress {
             phase,
-            done: total,
+            to: head,
             total,
         }));
     };
-    let head = running.view.read(|model| model.state.cursor.seq);
-    running.ship.ship_now();
-    if !running.ship.wait_shipped(head).await {
-        return Err("shipping has ended; see the gateway's log".to_owned());
-    }
+    ship(gateway, running, head).await?;
     phase("snapshot");
     let seq = snapshots::take(running).await?;
     phase("confirming");
     let head = running.view.read(|model| model.state.cursor.seq);
-    running.ship.ship_now();
-    if !running.ship.wait_shipped(head).await {
-        return Err("shipping has ended; see the gateway's log".to_owned());
-    }
+    ship(gateway, running, head).await?;
     Ok(seq.0)
+}
+
+/// Ships up to this record, or says why it cannot be: a failed request leads to a self-test, and
+/// when that passes the failure was a passing one.
+async fn ship(gateway: &Gateway, running: &Running, to: Seq) -> Result<(), String> {
+    loop {
+        running.ship.ship_now();
+        let mut status = running.ship.status();
+        let failing = async {
+            let failing = status.wait_for(|ship| ship.failing_since_ms.is_some());
+            failing.await.is_ok()
+        };
+        let is_failing = tokio::select! {
+            biased;
+            shipped = running.ship.wait_shipped(to) => {
+                if shipped {
+                    return Ok(());
+                }
+                false
+            }
+            failing = failing => failing,
+        };
+        if !is_failing {
+            return Err("shipping has ended; see the gateway's log".to_owned());
+        }
+        self_test::run(gateway, &running.replica).await?;
+        tokio::time::sleep(Duration::from_millis(STORAGE_EVENT_INTERVAL_MS)).await;
+    }
+}
+
+/// Why shipping fails right now.
+fn last_error(running: &Running) -> Option<String> {
+    let status = running.ship.status();
+    let ship = status.borrow();
+    ship.failing_since_ms.and_then(|_| ship.last_error.clone())
 }
 
 /// Sends `storage` events while something changes, at most twice a second.
 pub async fn announce(gateway: Arc<Gateway>, running: Arc<Running>) {
     let mut ship = running.ship.status();
     let mut progress = running.backups.progress.subscribe();
+    let mut reports = gateway.self_tests.reports();
     loop {
         let changed = tokio::select! {
             changed = ship.changed() => changed,
             changed = progress.changed() => changed,
+            changed = reports.changed() => changed,
         };
         if changed.is_err() {
             return;
         }
         ship.mark_unchanged();
         progress.mark_unchanged();
+        reports.mark_unchanged();
         let status = status(&gateway, &running);
         gateway.hub.broadcast("storage", &status, Scope::Read);
         tokio::time::sleep(Duration::from_millis(STORAGE_EVENT_INTERVAL_MS)).await;

@@ -1,27 +1,24 @@
 //! The variables of the environment that this gateway or the Worker before it knows: which are set,
 //! and which are secret.
 //!
-//! Invariant: what leaves through `/debug` passes [`Variables::redact`], which knows the value of
-//! every secret here; values that are no secret are not kept at all.
+//! Invariant: no value is kept here.
 
-use crate::auth::token::Secret;
 use std::collections::BTreeSet;
 
 /// Their values show nothing that must be hidden.
-const PLAIN: [&str; 42] = [
+const PLAIN: [&str; 44] = [
     "ANTHROPIC_BASE_URL",
     "AI_GATEWAY_BASE_URL",
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
     "AWS_REGION",
-    "CF_ACCESS_AUD",
     "CF_ACCESS_EVERYWHERE",
     "CF_ACCESS_TEAM_DOMAIN",
-    "CF_ACCOUNT_ID",
-    "CF_AI_GATEWAY_ACCOUNT_ID",
+    "CF_AI_GATEWAY_BASE_URL",
     "CF_AI_GATEWAY_GATEWAY_ID",
     "CF_AI_GATEWAY_MODEL",
+    "CLOUDFLARE_API_BASE_URL",
     "DEBUG_ROUTES",
     "DEV_MODE",
     "DISCORD_API_URL",
@@ -34,6 +31,8 @@ const PLAIN: [&str; 42] = [
     "MOLTBOT_HOME",
     "MOLTBOT_INSTANCE_ID",
     "MOLTBOT_LOG",
+    "MOLTBOT_LOG_FORMAT",
+    "MOLTBOT_MODEL",
     "MOLTBOT_PORT",
     "MOLTBOT_PUBLIC_URL",
     "MOLTBOT_REPLICA_URL",
@@ -42,6 +41,7 @@ const PLAIN: [&str; 42] = [
     "MOLTBOT_WORKSPACE",
     "OPENAI_BASE_URL",
     "R2_BUCKET_NAME",
+    "R2_ENDPOINT_URL",
     "SANDBOX_SLEEP_AFTER",
     "SLACK_API_URL",
     "SLACK_DM_ALLOW_FROM",
@@ -53,15 +53,21 @@ const PLAIN: [&str; 42] = [
     "WORKER_VERSION",
 ];
 
-/// Their values are secrets.
-const SECRET: [&str; 17] = [
+/// Variables whose values no line, answer or file may show, beside all that are called a key, a
+/// token, a secret or a password. Not all of them are read by this process; whoever sets them for
+/// its neighbours expects the same.
+pub const SECRET: [&str; 22] = [
     "AI_GATEWAY_API_KEY",
     "ANTHROPIC_API_KEY",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
     "CDP_SECRET",
+    "CF_ACCESS_AUD",
+    "CF_ACCOUNT_ID",
+    "CF_AI_GATEWAY_ACCOUNT_ID",
     "CLOUDFLARE_AI_GATEWAY_API_KEY",
+    "CLOUDFLARE_API_TOKEN",
     "DISCORD_BOT_TOKEN",
     "MOLTBOT_GATEWAY_TOKEN",
     "MOLTBOT_MASTER_KEY",
@@ -72,29 +78,27 @@ const SECRET: [&str; 17] = [
     "SLACK_BOT_TOKEN",
     "SLACK_SIGNING_SECRET",
     "TELEGRAM_BOT_TOKEN",
+    "TELEGRAM_WEBHOOK_SECRET",
 ];
 
-/// A shorter secret would black out half of every text; it protects nothing anyway.
-const REDACTED_CHARS_MIN: usize = 6;
+/// Whether the value of a variable of this name is a secret.
+pub fn is_secret(name: &str) -> bool {
+    let endings = ["_TOKEN", "_KEY", "_SECRET", "_PASSWORD"];
+    SECRET.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
+}
 
 /// Which variables are set.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     set: BTreeSet<&'static str>,
-    secrets: Vec<Secret>,
 }
 
 impl Variables {
     /// Looks every known variable up.
     pub fn read(env: &dyn Fn(&str) -> Option<String>) -> Variables {
         let names = PLAIN.into_iter().chain(SECRET);
-        let set = names.filter(|name| env(name).is_some()).collect();
-        let mut secrets: Vec<String> = SECRET.into_iter().filter_map(env).collect();
-        // One may contain another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Variables {
-            set,
-            secrets: secrets.into_iter().map(Secret::new).collect(),
+            set: names.filter(|name| env(name).is_some()).collect(),
         }
     }
 
@@ -108,18 +112,6 @@ impl Variables {
         let names = PLAIN.into_iter().chain(SECRET);
         names.map(|name| (name, self.set.contains(name)))
     }
-
-    /// The text without any secret of the environment, nor this one.
-    pub fn redact(&self, text: &str, other: &Secret) -> String {
-        let mut text = text.to_owned();
-        for secret in self.secrets.iter().chain([other]) {
-            let secret = secret.reveal().trim();
-            if secret.len() >= REDACTED_CHARS_MIN {
-                text = text.replace(secret, "[redacted]");
-            }
-        }
-        text
-    }
 }
 
 #[cfg(test)]
@@ -127,23 +119,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_secret_is_blacked_out() {
+    fn what_is_set_is_known_without_its_value() {
         let env = |name: &str| match name {
             "SLACK_APP_TOKEN" => Some("xapp-1".to_owned()),
-            "CDP_SECRET" => Some("xapp-1-longer".to_owned()),
             "WORKER_URL" => Some("https://w.example".to_owned()),
             _ => None,
         };
         let variables = Variables::read(&env);
-        let text = "xapp-1, xapp-1-longer, token1, https://w.example";
-        let redacted = variables.redact(text, &Secret::new("token1"));
-        assert_eq!(
-            redacted,
-            "[redacted], [redacted], [redacted], https://w.example"
+        assert!(variables.has("WORKER_URL") && !variables.has("MOLTBOT_HOME"));
+        assert_eq!(variables.iter().filter(|(_, set)| *set).count(), 2);
+        assert!(!format!("{variables:?}").contains("xapp-1"));
+        assert!(
+            is_secret("SLACK_APP_TOKEN") && is_secret("MY_API_KEY") && !is_secret("WORKER_URL")
         );
-        assert!(variables.has("CDP_SECRET") && !variables.has("MOLTBOT_HOME"));
-        assert_eq!(variables.iter().filter(|(_, set)| *set).count(), 3);
-        assert!(!format!("{variables:?}").contains("xapp"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! keys/<id>                           a data key
 //! blob/<hash>                         a sealed payload too large for a record
 //! orphan/<epoch:010>-<writer>/<first_seq:020>.seg    a tail that lost against another writer
+//! probe/<random>/probe                what a self-test writes and deletes again
 //! ```
 
 use moltbot_core::chain::Hash;
@@ -25,6 +26,9 @@ pub const KEYS: &str = "keys";
 pub const BLOBS: &str = "blob";
 /// Folder of the tails that lost.
 pub const ORPHANS: &str = "orphan";
+
+/// Folder of the self-tests.
+pub const PROBES: &str = "probe";
 
 /// The claim of an epoch.
 pub fn head(epoch: Epoch) -> Path {
@@ -57,6 +61,16 @@ pub fn orphan(epoch: Epoch, writer: &InstanceId, first: Seq) -> Path {
         "{ORPHANS}/{:010}-{writer}/{:020}.seg",
         epoch.0, first.0
     ))
+}
+
+/// The folder of one self-test.
+pub fn probe_folder(name: &str) -> Path {
+    Path::from(format!("{PROBES}/{name}"))
+}
+
+/// The only object of one self-test.
+pub fn probe(name: &str) -> Path {
+    Path::from(format!("{PROBES}/{name}/probe"))
 }
 
 /// The number in the file name of a head, segment or snapshot.

@@ -1,6 +1,7 @@
 //! The local log and its replica.
 pub mod blobs;
 pub mod claim;
+pub mod diagnosis;
 mod envelope;
 pub mod error;
 pub mod head;
@@ -9,9 +10,11 @@ pub mod layout;
 pub mod log;
 pub mod memory_log;
 mod pace;
+mod refusal;
 pub mod replica;
 pub mod restore;
 pub mod segment;
+pub mod self_test;
 pub mod settings;
 pub mod ship_status;
 pub mod ship_task;

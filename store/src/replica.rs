@@ -5,7 +5,9 @@
 //! Reads no environment: whoever opens a replica passes the credentials in.
 //! An error names the operation and the object, never an address with a query or a secret.
 
+use crate::diagnosis::{Names, Subject};
 use crate::error::StoreError;
+use crate::refusal::PlainRefusals;
 use crate::settings::{OBJECT_BYTES_MAX, REQUEST_TIMEOUT_MS};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -54,6 +56,8 @@ pub struct ReplicaOptions {
     pub secret_access_key: Option<String>,
     /// Session token of temporary credentials.
     pub session_token: Option<String>,
+    /// Where these values came from.
+    pub names: Names,
 }
 
 impl fmt::Debug for ReplicaOptions {
@@ -83,6 +87,8 @@ pub struct Replica {
     pub location: String,
     /// What it is.
     pub kind: ReplicaKind,
+    /// What sentences about its failures are about.
+    pub subject: Subject,
     timeout: Option<Duration>,
 }
 
@@ -109,6 +115,10 @@ impl Replica {
             store,
             location,
             kind,
+            subject: Subject {
+                bucket: host.to_owned(),
+                names: options.names,
+            },
             timeout,
         })
     }
@@ -119,6 +129,7 @@ impl Replica {
             location: store.to_string(),
             store,
             kind,
+            subject: Subject::default(),
             timeout: None,
         }
     }
@@ -143,7 +154,7 @@ impl Replica {
                 object_store::Error::AlreadyExists { .. }
                 | object_store::Error::Precondition { .. },
             ) => Ok(Created::Exists),
-            Err(error) => Err(remote("create", path, &error)),
+            Err(error) => Err(self.failed("create", path, &error)),
         }
     }
 
@@ -169,7 +180,7 @@ impl Replica {
                 reason: format!("got {} of {size} bytes", bytes.len()),
             }),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(remote("read", path, &error)),
+            Err(error) => Err(self.failed("read", path, &error)),
         }
     }
 
@@ -185,9 +196,22 @@ impl Replica {
         let mut names = self
             .bounded("list", &folder, names)
             .await?
-            .map_err(|error| remote("list", &folder, &error))?;
+            .map_err(|error| self.failed("list", &folder, &error))?;
         names.sort();
         Ok(names)
+    }
+
+    fn failed(
+        &self,
+        operation: &'static str,
+        path: &Path,
+        error: &object_store::Error,
+    ) -> StoreError {
+        StoreError::Remote {
+            operation,
+            object: path.to_string(),
+            reason: self.subject.explain(operation, error).message,
+        }
     }
 
     async fn bounded<T>(
@@ -246,6 +270,9 @@ fn bucket(url: &Url, options: &ReplicaOptions) -> Result<Arc<dyn ObjectStore>, S
         .with_bucket_name(name)
         .with_client_options(client)
         .with_retry(retry)
+        .with_http_connector(PlainRefusals)
+        // Single deletes: not every server has the other ones, and this crate deletes little.
+        .with_disable_bulk_delete(true)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_region(options.region.as_deref().unwrap_or("us-east-1"));
     if let Some(endpoint) = &options.endpoint {
@@ -270,67 +297,9 @@ fn bucket(url: &Url, options: &ReplicaOptions) -> Result<Arc<dyn ObjectStore>, S
     Ok(Arc::new(PrefixStore::new(store, prefix)))
 }
 
-fn remote(operation: &'static str, path: &Path, error: &object_store::Error) -> StoreError {
-    StoreError::Remote {
-        operation,
-        object: path.to_string(),
-        reason: reason(error),
-    }
-}
-
-/// One line about an error: addresses and what a server put into its body are left out, as both may
-/// repeat what a request was signed with.
-fn reason(error: &object_store::Error) -> String {
-    const CHARS_MAX: usize = 200;
-    let words = match error {
-        object_store::Error::NotFound { .. } => return "it is not there".to_owned(),
-        object_store::Error::PermissionDenied { .. } => {
-            return "the credentials do not permit it".to_owned();
-        }
-        object_store::Error::Unauthenticated { .. } => {
-            return "the credentials were refused".to_owned();
-        }
-        other => chain(other),
-    };
-    let line = words.split(['<', '{', '\n']).next().unwrap_or_default();
-    let plain: Vec<&str> = line
-        .split_whitespace()
-        .filter(|word| !word.contains("://"))
-        .collect();
-    let plain = plain.join(" ");
-    plain
-        .trim_end_matches(':')
-        .chars()
-        .take(CHARS_MAX)
-        .collect()
-}
-
-/// The error's own words and those of its causes that it does not repeat.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reasons_hold_no_address_and_no_body() {
-        let error = object_store::Error::Generic {
-            store: "S3",
-            source: "PUT https://host/b/o?X-Sig=secret got 403 <Error>AKIA</Error>".into(),
-        };
-        assert_eq!(reason(&error), "Generic S3 error: PUT got 403");
-    }
 
     #[test]
     fn urls_that_cannot_work_are_refused_with_a_reason() {

@@ -20,6 +20,9 @@ pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 /// A request to the object store that takes longer has failed, with unknown outcome.
 pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
 
+/// Of what a server says about a refused request, more than this is not read.
+pub const REFUSAL_BYTES_MAX: usize = 16 << 10;
+
 /// How long a fenced gateway tries to keep its unshipped tail, and the wait between two tries.
 pub const ORPHAN_UPLOAD_MS_MAX: u64 = 30_000;
 /// See [`ORPHAN_UPLOAD_MS_MAX`].

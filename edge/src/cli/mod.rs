@@ -8,6 +8,7 @@ mod peers;
 mod rows;
 
 use crate::exit::{Exit, Failure};
+use crate::redact::redact;
 use crate::serve::{self, Served};
 use crate::settings::{self, Flags, Settings};
 use clap::{Args, Parser, Subcommand};
@@ -154,7 +155,7 @@ fn restart() -> i32 {
     reason = "this is where the command line speaks to a person"
 )]
 fn fail(failure: &Failure) -> i32 {
-    eprintln!("moltbot: {}", failure.message);
+    eprintln!("moltbot: {}", redact(&failure.message));
     failure.exit as i32
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | any path with `Upgrade: websocket` | the gateway protocol | anyone; the handshake decides |
 //! | `GET /health`, `/ready`, `/status`, `/api/status`, `/sandbox-health` | [`health`] | anyone |
+//! | `GET /metrics` | [`metrics`] | holder of the gateway token |
 //! | `POST /pairing/grant`, `GET /pairing/<id>` | [`pairing`] | holder of a link or a request id |
 //! | `/api/admin/devices…`, `/peers…`, `/storage…`, `/gateway/restart`, `/grants`, `/ws-ticket` | [`admin`] | whom [`gate`] admits |
 //! | `/debug/…`, with `DEBUG_ROUTES=true` | [`debug`] | whom [`gate`] admits; `/debug/access` anyone |
@@ -19,6 +20,8 @@ pub mod context;
 pub mod debug;
 pub mod gate;
 pub mod health;
+pub mod metrics;
+pub mod observe;
 pub mod pairing;
 pub mod reply;
 pub mod server;
@@ -95,6 +98,7 @@ async fn respond(
         ("GET", ["ready"]) => health::ready(gateway),
         ("GET", ["status"] | ["api", "status"]) => health::status(gateway),
         ("GET", ["sandbox-health"]) => health::sandbox(gateway),
+        ("GET", ["metrics"]) => metrics::answer(gateway, context),
         (_, ["api", rest @ ..]) => match gate::admit(gateway, context, verb, path).await {
             Ok(visitor) => api(gateway, &visitor, context, verb, rest).await,
             Err(refusal) => refusal,

@@ -2,7 +2,7 @@
 
 use crate::gateway::Gateway;
 use crate::http::context::Peer;
-use crate::http::routes;
+use crate::http::{observe, routes};
 use crate::limits::{CONNECTIONS_MAX, HEADER_READ_TIMEOUT_MS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -38,10 +38,13 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "a socket goes without TCP_NODELAY");
         }
-        let service = service.clone();
+        let (service, gateway) = (service.clone(), Arc::clone(&gateway));
         let answer = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            service.clone().call(request)
+            let observed = observe::Observed::of(&request);
+            let answer = service.clone().call(request);
+            let gateway = Arc::clone(&gateway);
+            async move { observed.answer(&gateway, answer).await }
         });
         tokio::spawn(async move {
             let served = http1::Builder::new()

@@ -9,6 +9,7 @@ use crate::chat::Chat;
 use crate::gateway::{Gateway, Running};
 use crate::models;
 use crate::prompt;
+use crate::redact::redact;
 use crate::runs::Live;
 use crate::stamp;
 use crate::writer::{Intent, Refused};
@@ -153,7 +154,8 @@ fn ending(
             run,
             text: partial.clone(),
             code: error.code().to_owned(),
-            message: error.message(),
+            // A provider may repeat what it was sent.
+            message: redact(&error.message()).into_owned(),
         },
     }
 }

@@ -25,9 +25,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes, error::CapacityError};
-use tracing::debug;
+use tracing::{Instrument, debug, info_span};
 
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// Of a frame's id, so much is written to log lines.
+const FRAME_ID_CHARS_MAX: usize = 64;
 
 /// Serves a socket until it closes.
 pub async fn serve(gateway: Arc<Gateway>, socket: Socket, knock: Knock) {
@@ -160,13 +162,13 @@ async fn read(caller: &Caller, stream: &mut Stream) {
         };
         while beside.try_join_next().is_some() {}
         if !methods::is_slow(&request.method) {
-            let result = methods::call(caller, &request).await;
+            let result = answer(caller, &request).await;
             respond(caller, &request.id, &result).await;
             methods::answered(caller, &request, &result);
         } else if beside.len() < REQUESTS_IN_FLIGHT_MAX {
             let caller = caller.clone();
             beside.spawn(async move {
-                let result = methods::call(&caller, &request).await;
+                let result = answer(&caller, &request).await;
                 respond(&caller, &request.id, &result).await;
             });
         } else {
@@ -174,6 +176,13 @@ async fn read(caller: &Caller, stream: &mut Stream) {
             respond(caller, &request.id, &Err(failure)).await;
         }
     }
+}
+
+/// Answers in a span that leads from the client's frame to the records it caused.
+async fn answer(caller: &Caller, request: &Request) -> Result<serde_json::Value, Failure> {
+    let frame: String = request.id.chars().take(FRAME_ID_CHARS_MAX).collect();
+    let span = info_span!("frame", connection = caller.connection, frame);
+    methods::call(caller, request).instrument(span).await
 }
 
 async fn respond(caller: &Caller, id: &str, result: &Result<serde_json::Value, Failure>) {

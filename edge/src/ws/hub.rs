@@ -204,6 +204,16 @@ impl Hub {
         self.lock().values().cloned().collect()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Whether a device has a socket open.
     pub fn is_connected(&self, device: &DeviceId) -> bool {
         self.lock()

@@ -88,7 +88,9 @@ impl Home {
         command
             .args(arguments)
             .env_clear()
-            .env("MOLTBOT_HOME", self.path());
+            .env("MOLTBOT_HOME", self.path())
+            // Tests read what people read; the other format has its own test.
+            .env("MOLTBOT_LOG_FORMAT", "text");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }

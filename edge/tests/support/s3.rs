@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Runtime;
@@ -25,13 +26,67 @@ pub const ACCESS_KEY: &str = "AKIDLOCAL";
 /// Its secret.
 pub const SECRET_KEY: &str = "a-secret-that-no-log-may-show";
 
+/// What the server does wrong, in the words of R2's and S3's documentation.
+#[allow(dead_code, reason = "each test file uses its part of this")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The token may only read.
+    ReadOnly,
+    /// The token may not list.
+    NoList,
+    /// The token may not delete.
+    NoDelete,
+    /// It does not know the access key id; R2 says so in a word of its own.
+    UnknownKey,
+    /// It believes that it is 1994.
+    OldClock,
+    /// It creates objects that exist.
+    IgnoresConditions,
+    /// It takes requests and says nothing.
+    Silent,
+}
+
+impl Fault {
+    /// What is answered instead of what was asked for.
+    fn refusal(self, request: &Request<hyper::body::Incoming>) -> Option<(u16, &'static str)> {
+        let lists = request
+            .uri()
+            .query()
+            .is_some_and(|query| query.contains("list-type"));
+        match (self, request.method()) {
+            (Fault::ReadOnly, &Method::PUT)
+            | (Fault::ReadOnly | Fault::NoDelete, &Method::DELETE) => Some((403, "AccessDenied")),
+            (Fault::NoList, &Method::GET) if lists => Some((403, "AccessDenied")),
+            (Fault::UnknownKey, _) => Some((401, "Unauthorized")),
+            (Fault::OldClock, _) => Some((403, "RequestTimeTooSkewed")),
+            _ => None,
+        }
+    }
+}
+
+/// As the documentation shows it; what a real server adds is what no log may show.
+fn refused(status: u16, code: &str, fault: Fault) -> s3s::HttpResponse {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>no</Message>\
+         <AWSAccessKeyId>{ACCESS_KEY}</AWSAccessKeyId></Error>"
+    );
+    let mut response = hyper::Response::new(s3s::Body::from(body));
+    *response.status_mut() = status.try_into().unwrap();
+    if fault == Fault::OldClock {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap();
+        response.headers_mut().insert(hyper::header::DATE, date);
+    }
+    response
+}
+
 /// The server; it can go away and come back with everything it holds.
 pub struct S3Server {
     service: S3Service,
     one_at_a_time: Arc<Mutex<()>>,
     port: u16,
     running: Option<Runtime>,
-    _directory: tempfile::TempDir,
+    fault: Option<Fault>,
+    directory: tempfile::TempDir,
 }
 
 impl S3Server {
@@ -46,8 +101,23 @@ impl S3Server {
             one_at_a_time: Arc::default(),
             port: free_port(),
             running: None,
-            _directory: directory,
+            fault: None,
+            directory,
         }
+    }
+
+    /// A server that runs and does this wrong.
+    #[allow(dead_code, reason = "each test file uses its part of this")]
+    pub fn with(fault: Fault) -> S3Server {
+        let mut server = S3Server::new();
+        server.fault = Some(fault);
+        server.start();
+        server
+    }
+
+    /// Everything it holds.
+    pub fn path(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// Its address.
@@ -64,7 +134,8 @@ impl S3Server {
             .build();
         let runtime = runtime.unwrap();
         let (service, lock) = (self.service.clone(), Arc::clone(&self.one_at_a_time));
-        runtime.spawn(accept(listener, service, lock));
+        let fault = self.fault.map(|fault| (fault, self.path().to_owned()));
+        runtime.spawn(accept(listener, service, lock, fault));
         self.running = Some(runtime);
     }
 
@@ -103,14 +174,32 @@ fn bind(port: u16) -> TcpListener {
     }
 }
 
-async fn accept(listener: TcpListener, service: S3Service, lock: Arc<Mutex<()>>) {
+async fn accept(
+    listener: TcpListener,
+    service: S3Service,
+    lock: Arc<Mutex<()>>,
+    fault: Option<(Fault, PathBuf)>,
+) {
     listener.set_nonblocking(true).unwrap();
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     while let Ok((stream, _)) = listener.accept().await {
-        let (service, lock) = (service.clone(), Arc::clone(&lock));
+        let (service, lock, fault) = (service.clone(), Arc::clone(&lock), fault.clone());
         let answer = service_fn(move |request: Request<hyper::body::Incoming>| {
-            let (service, lock) = (service.clone(), Arc::clone(&lock));
+            let (service, lock, fault) = (service.clone(), Arc::clone(&lock), fault.clone());
             async move {
+                if let Some((fault, directory)) = fault {
+                    if let Some((status, code)) = fault.refusal(&request) {
+                        return Ok(refused(status, code, fault));
+                    }
+                    if fault == Fault::Silent {
+                        std::future::pending::<()>().await;
+                    }
+                    if fault == Fault::IgnoresConditions && request.method() == Method::PUT {
+                        let path = request.uri().path().trim_start_matches('/');
+                        // Most objects are not there yet.
+                        let _ = std::fs::remove_file(directory.join(path));
+                    }
+                }
                 let is_create = request.method() == Method::PUT
                     && request.headers().contains_key(IF_NONE_MATCH);
                 let _one = if is_create {

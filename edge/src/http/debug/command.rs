@@ -38,11 +38,11 @@ pub(super) async fn answer(gateway: &Gateway, context: &Context) -> Response {
     let asked = asked.as_deref().unwrap_or("moltbot --help").trim();
     let Some(command) = COMMANDS.into_iter().find(|command| *command == asked) else {
         let body = json!({ "error": "this command cannot be run here", "commands": COMMANDS });
-        return answer_with(gateway, StatusCode::BAD_REQUEST, &body);
+        return answer_with(StatusCode::BAD_REQUEST, &body);
     };
     let Ok(_one) = ONE_AT_A_TIME.try_lock() else {
         let body = json!({ "error": "another command is running; try again in a moment" });
-        return answer_with(gateway, StatusCode::CONFLICT, &body);
+        return answer_with(StatusCode::CONFLICT, &body);
     };
     let listen = gateway.settings.listen;
     let home = gateway.settings.home.clone();
@@ -61,7 +61,7 @@ pub(super) async fn answer(gateway: &Gateway, context: &Context) -> Response {
         Ok(Err(error)) => failed(command, &error.to_string()),
         Err(_) => failed(command, "the command could not be watched"),
     };
-    answer_with(gateway, status, &body)
+    answer_with(status, &body)
 }
 
 fn failed(command: &str, error: &str) -> (StatusCode, Value) {

@@ -24,6 +24,7 @@ use crate::http::reply::{self, Response};
 use crate::http::{self, gate};
 use crate::limits::{DEBUG_OUTPUT_BYTES_MAX, LOG_LINES_MAX};
 use crate::log_ring;
+use crate::redact::redact;
 use hyper::body::Body;
 use serde_json::{Map, Value, json};
 use std::future::poll_fn;
@@ -61,19 +62,19 @@ pub async fn answer(
         return reply::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", None);
     }
     if below == ["access"] {
-        return ok(gateway, &self_check::run(gateway, context).await);
+        return ok(&self_check::run(gateway, context).await);
     }
     if let Err(refusal) = gate::admit(gateway, context, verb, path).await {
         return refusal;
     }
     match below {
-        ["version"] => ok(gateway, &version(gateway)),
-        ["processes"] => ok(gateway, &processes(gateway, context)),
+        ["version"] => ok(&version(gateway)),
+        ["processes"] => ok(&processes(gateway, context)),
         ["logs"] => logs(gateway, context),
         ["gateway-api"] => gateway_api(gateway, context).await,
         ["cli"] => command::answer(gateway, context).await,
-        ["env"] => ok(gateway, &environment(gateway)),
-        ["container-config"] => ok(gateway, &configuration(gateway)),
+        ["env"] => ok(&environment(gateway)),
+        ["container-config"] => ok(&configuration(gateway)),
         ["ws-test"] => {
             let page = include_str!("ws_test.html").to_owned();
             reply::document("text/html; charset=utf-8", page)
@@ -86,25 +87,22 @@ pub async fn answer(
     }
 }
 
-fn ok(gateway: &Gateway, value: &Value) -> Response {
-    answer_with(gateway, StatusCode::OK, value)
+fn ok(value: &Value) -> Response {
+    answer_with(StatusCode::OK, value)
 }
 
-fn answer_with(gateway: &Gateway, status: StatusCode, value: &Value) -> Response {
-    reply::json(status, &shown(gateway, value))
+fn answer_with(status: StatusCode, value: &Value) -> Response {
+    reply::json(status, &shown(value))
 }
 
 /// The value with every secret blacked out, wherever it stands.
-fn shown(gateway: &Gateway, value: &Value) -> Value {
+fn shown(value: &Value) -> Value {
     match value {
-        Value::String(text) => {
-            let variables = &gateway.settings.variables;
-            Value::String(variables.redact(text, &gateway.token))
-        }
-        Value::Array(values) => values.iter().map(|value| shown(gateway, value)).collect(),
+        Value::String(text) => Value::String(redact(text).into_owned()),
+        Value::Array(values) => values.iter().map(shown).collect(),
         Value::Object(fields) => {
             let fields = fields.iter();
-            let shown = fields.map(|(name, value)| (name.clone(), shown(gateway, value)));
+            let shown = fields.map(|(name, value)| (name.clone(), shown(value)));
             Value::Object(shown.collect())
         }
         other => other.clone(),
@@ -162,7 +160,7 @@ fn logs(gateway: &Gateway, context: &Context) -> Response {
             "stdout": "",
             "stderr": "",
         });
-        return answer_with(gateway, StatusCode::NOT_FOUND, &body);
+        return answer_with(StatusCode::NOT_FOUND, &body);
     }
     let lines = context.query("lines").and_then(|n| n.parse().ok());
     let lines: usize = lines.unwrap_or(LOG_LINES_DEFAULT).min(LOG_LINES_MAX);
@@ -173,14 +171,14 @@ fn logs(gateway: &Gateway, context: &Context) -> Response {
         "stdout": "",
         "stderr": log_ring::newest(lines).join("\n"),
     });
-    ok(gateway, &body)
+    ok(&body)
 }
 
 async fn gateway_api(gateway: &Arc<Gateway>, context: &Context) -> Response {
     let path = context.query("path").unwrap_or_else(|| "/".to_owned());
     if !PATHS.contains(&path.as_str()) {
         let body = json!({ "error": "this path cannot be asked for here", "paths": PATHS });
-        return answer_with(gateway, StatusCode::BAD_REQUEST, &body);
+        return answer_with(StatusCode::BAD_REQUEST, &body);
     }
     // With the credentials of whoever asks, so he sees what he would see there.
     let bare = context.bare();
@@ -197,7 +195,7 @@ async fn gateway_api(gateway: &Arc<Gateway>, context: &Context) -> Response {
         "contentType": content_type,
         "body": body,
     });
-    ok(gateway, &body)
+    ok(&body)
 }
 
 /// The text of one of our own answers, up to a bound.

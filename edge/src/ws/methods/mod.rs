@@ -185,7 +185,7 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "config.patch" => config::patch(caller, running, params).await,
         "log.subscribe" => subscription::subscribe(caller, running, params),
         "storage.status" => Ok(crate::storage::status(&caller.gateway, running)),
-        "storage.backup" => storage::backup(running).await,
+        "storage.backup" => storage::backup(caller, running).await,
         "gateway.restart" => Ok(system::restart()),
         "status" => Ok(system::status(&caller.gateway, running)),
         "system-presence" => Ok(system::presence(&caller.gateway, running)),

@@ -2,7 +2,7 @@ import { bytes, count, seqText, t, tn } from "../i18n";
 import { Ago } from "../kit/Ago";
 import { Seq } from "../kit/Seq";
 import { sentenceOf } from "../model/backup";
-import { type StorageStatus, toMs } from "../wire/frames";
+import { type StorageStatus, type StorageWarning, toMs } from "../wire/frames";
 import { BackupButton, BackupProgress, BackupResultLine, LastBackup } from "./BackupNow";
 import { MissingScope } from "./MissingScope";
 import { loadStorage, mayAdminister, storage, storageFailed } from "./state";
@@ -25,9 +25,9 @@ function Known({ state }: { state: StorageStatus }) {
   const troubled = state.state === "failing" || state.state === "read_only";
   return (
     <>
+      <Configured state={state} />
       <section class="backup-state">
         <p class={troubled ? "sentence bad" : "sentence"}>{stateWords(state)}</p>
-        {!state.configured && <p class="soft">{t("backup.configure")}</p>}
         {state.lastError && (
           <p class="problem">{t("backup.error", { message: state.lastError })}</p>
         )}
@@ -37,9 +37,61 @@ function Known({ state }: { state: StorageStatus }) {
         {mayAdminister.value && <BackupButton />}
       </section>
       {!mayAdminister.value && <MissingScope scope="operator.admin" />}
+      <SelfTestLine state={state} />
       <Facts state={state} />
       <Snapshots state={state} />
     </>
+  );
+}
+
+/** Whether the data outlives this machine, and what stands against it. */
+function Configured({ state }: { state: StorageStatus }) {
+  const missing = state.missing ?? [];
+  return (
+    <>
+      {state.configured ? (
+        <p class="page-good">{t("storage.configured")}</p>
+      ) : (
+        <section class="page-warning" aria-labelledby="not-configured">
+          <h2 id="not-configured">{t("storage.missingTitle")}</h2>
+          <p>{t("storage.missingText")}</p>
+          {missing.length > 0 && (
+            <p>
+              <strong>{t("storage.missing", { names: missing.join(", ") })}</strong>
+            </p>
+          )}
+        </section>
+      )}
+      {(state.warnings ?? []).map((warning) => (
+        <p class="page-warning" role="status" key={warning.code}>
+          {warningWords(warning, missing)}
+        </p>
+      ))}
+    </>
+  );
+}
+
+function warningWords(warning: StorageWarning, missing: string[]): string {
+  switch (warning.code) {
+    case "sleep_without_storage":
+      return t("storage.sleep");
+    case "r2_incomplete":
+      return t("storage.incomplete", { names: missing.join(", ") });
+    default:
+      return warning.message;
+  }
+}
+
+function SelfTestLine({ state }: { state: StorageStatus }) {
+  const test = state.selfTest;
+  if (!test) return null;
+  return (
+    <section class="self-test" aria-labelledby="self-test">
+      <h2 id="self-test">{t("storage.selfTest")}</h2>
+      <p class={test.ok ? "soft" : "problem"}>
+        {test.ok ? t("storage.selfTestOk") : test.message} <Ago at={toMs(test.at)} />
+      </p>
+    </section>
   );
 }
 

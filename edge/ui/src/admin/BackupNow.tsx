@@ -5,21 +5,22 @@ import { Ago } from "../kit/Ago";
 import { announce } from "../kit/Announcer";
 import { Phrase } from "../kit/Phrase";
 import { backupShare, lastBackupAt } from "../model/backup";
+import { CallError } from "../wire/calls";
 import type { BackupResult, BackupProgress as Progress } from "../wire/frames";
 import { loadStorage, storage } from "./state";
 
 const running = signal(false);
-const result = signal<BackupResult | "failed" | null>(null);
+const result = signal<BackupResult | { problem: string } | null>(null);
 
 async function backUp(): Promise<void> {
   running.value = true;
   result.value = null;
   try {
     const outcome = await request<BackupResult>("storage.backup");
-    result.value = outcome.ok ? outcome : "failed";
+    result.value = outcome.ok ? outcome : { problem: "" };
     if (outcome.ok) announce(t("backup.done"));
-  } catch {
-    result.value = "failed";
+  } catch (error) {
+    result.value = { problem: error instanceof CallError ? error.message : "" };
   } finally {
     running.value = false;
     void loadStorage();
@@ -34,7 +35,7 @@ export function BackupButton() {
       disabled={running.value || link.value.at !== "online"}
       onClick={() => void backUp()}
     >
-      {t("backup.now")}
+      {running.value ? t("backup.running") : t("backup.now")}
     </button>
   );
 }
@@ -71,7 +72,13 @@ function phaseWords(backup: Progress): string {
 export function BackupResultLine() {
   const outcome = result.value;
   if (outcome === null) return null;
-  if (outcome === "failed") return <p class="problem">{t("backup.failedNow")}</p>;
+  if ("problem" in outcome) {
+    return (
+      <p class="problem">
+        {t("backup.failedNow")} {outcome.problem}
+      </p>
+    );
+  }
   const line = t("backup.result", {
     seq: seqText(outcome.seq),
     time: span(outcome.durationMs),

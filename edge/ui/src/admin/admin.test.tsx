@@ -152,6 +152,43 @@ describe("backup", () => {
     render(<Backup />);
     expect(screen.getByText(/directory on this machine/)).toBeTruthy();
   });
+
+  it("names what is missing when R2 is not configured, and warns of sleeping without it", () => {
+    const missing = ["R2_ACCESS_KEY_ID", "CF_ACCOUNT_ID"];
+    const warnings = [{ code: "sleep_without_storage", message: "" }];
+    storage.value = { ...STORED, configured: false, missing, warnings };
+    render(<Backup />);
+    expect(screen.getByRole("heading", { name: "R2 Storage Not Configured" })).toBeTruthy();
+    expect(screen.getByText("Missing: R2_ACCESS_KEY_ID, CF_ACCOUNT_ID")).toBeTruthy();
+    expect(screen.getByText(/SANDBOX_SLEEP_AFTER puts the gateway to sleep/)).toBeTruthy();
+  });
+
+  it("says what the self-test of the store found", () => {
+    const message = "the bucket `b` does not exist";
+    storage.value = { ...STORED, selfTest: { ok: false, at: Date.now(), message } };
+    render(<Backup />);
+    expect(screen.getByText(/R2 storage is configured\. Your data will persist/)).toBeTruthy();
+    expect(screen.getByText(/the bucket `b` does not exist/)).toBeTruthy();
+  });
+
+  it("shows that a backup runs, and why it failed", async () => {
+    storage.value = STORED;
+    let refuse: (error: Error) => void = () => {};
+    request.mockImplementation((method) =>
+      method === "storage.backup"
+        ? new Promise((_, reject) => {
+            refuse = reject;
+          })
+        : Promise.resolve(STORED),
+    );
+    render(<Backup />);
+    await act(async () => void fireEvent.click(screen.getByRole("button", { name: "Backup Now" })));
+    const button = screen.getByRole("button", { name: "Syncing..." }) as HTMLButtonElement;
+    expect(button.disabled).toBe(true);
+    await act(async () => refuse(new CallError("UNAVAILABLE", "the clock is wrong")));
+    expect(screen.getByText(/did not finish.*the clock is wrong/)).toBeTruthy();
+    expect(screen.getByRole("button", { name: "Backup Now" })).toBeTruthy();
+  });
 });
 
 describe("restart", () => {

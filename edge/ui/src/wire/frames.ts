@@ -179,6 +179,25 @@ export interface StorageStatus {
   lastError?: string | null;
   lastSync?: Timestamp | null;
   backup?: BackupProgress;
+  /** Secrets of R2 that are not set. */
+  missing?: string[];
+  /** What the last self-test of the store found. */
+  selfTest?: SelfTest | null;
+  /** Settings that do not go together. */
+  warnings?: StorageWarning[];
+}
+
+export interface SelfTest {
+  ok: boolean;
+  at: Timestamp;
+  step?: "put" | "put_again" | "get" | "list" | "delete";
+  code?: string;
+  message?: string;
+}
+
+export interface StorageWarning {
+  code: string;
+  message: string;
 }
 
 export interface BackupProgress {

@@ -136,10 +136,23 @@ export const admin = {
   "strip.backup": "Backup",
   "strip.state": "State of the gateway",
 
+  "storage.configured":
+    "R2 storage is configured. Your data will persist across container restarts.",
+  "storage.missingTitle": "R2 Storage Not Configured",
+  "storage.missingText":
+    "Paired devices and conversations will be lost when the container restarts. To enable persistent storage, configure R2 credentials. See the README for setup instructions.",
+  "storage.missing": "Missing: {names}",
+  "storage.sleep":
+    "SANDBOX_SLEEP_AFTER puts the gateway to sleep, and without R2 everything is lost then. Configure R2, or set it to never.",
+  "storage.incomplete": "R2 is configured in part. Set {names} as well.",
+  "storage.selfTest": "Self-test",
+  "storage.selfTestOk":
+    "The store creates, refuses to overwrite, reads, lists and deletes as it must.",
+
   "backup.title": "Backup",
   "backup.sub": "Every event is copied away as it happens.",
   "backup.now": "Backup Now",
-  "backup.running": "Backing up…",
+  "backup.running": "Syncing...",
   "backup.last": "Last backup: {when}",
   "backup.lastNone": "never",
   "backup.nothing": "Nothing has happened yet, so there is nothing to back up.",
@@ -160,7 +173,6 @@ export const admin = {
     "The backup is a directory on this machine, and {n} event after {seq} is not in it yet. If this machine is lost, so is the backup.",
   "backup.directoryBehind.other":
     "The backup is a directory on this machine, and {n} events after {seq} are not in it yet. If this machine is lost, so is the backup.",
-  "backup.configure": "To keep it elsewhere, give the gateway an S3 or R2 bucket.",
   "backup.phase.shipping": "Copying segments, {done} of {total}",
   "backup.phase.snapshot": "Writing a snapshot",
   "backup.phase.confirming": "Checking what arrived",

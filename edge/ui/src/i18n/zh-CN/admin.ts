@@ -130,10 +130,21 @@ export const admin: Record<keyof typeof source, string> = {
   "strip.backup": "备份",
   "strip.state": "网关状态",
 
+  "storage.configured": "R2 存储已配置。容器重启后数据会保留。",
+  "storage.missingTitle": "R2 存储未配置",
+  "storage.missingText":
+    "容器重启后，已配对的设备和会话会丢失。要启用持久存储，请配置 R2 凭据。设置步骤见 README。",
+  "storage.missing": "缺少：{names}",
+  "storage.sleep":
+    "SANDBOX_SLEEP_AFTER 会让网关休眠；没有 R2 时，届时所有内容都会丢失。请配置 R2，或将其设为 never。",
+  "storage.incomplete": "R2 只配置了一部分。还需要设置 {names}。",
+  "storage.selfTest": "自检",
+  "storage.selfTestOk": "存储能按要求创建、拒绝覆盖、读取、列出和删除。",
+
   "backup.title": "备份",
   "backup.sub": "每个事件发生后都会立即复制出去。",
   "backup.now": "立即备份",
-  "backup.running": "正在备份…",
+  "backup.running": "正在同步…",
   "backup.last": "最近备份：{when}",
   "backup.lastNone": "从未",
   "backup.nothing": "还没有发生任何事件，因此没有需要备份的内容。",
@@ -151,7 +162,6 @@ export const admin: Record<keyof typeof source, string> = {
     "备份是这台机器上的一个目录，{seq} 之后还有 {n} 条事件不在其中。如果这台机器丢失，备份也会丢失。",
   "backup.directoryBehind.other":
     "备份是这台机器上的一个目录，{seq} 之后还有 {n} 条事件不在其中。如果这台机器丢失，备份也会丢失。",
-  "backup.configure": "要存到别处，请为网关配置 S3 或 R2 存储桶。",
   "backup.phase.shipping": "正在复制分段，{done} / {total}",
   "backup.phase.snapshot": "正在写入快照",
   "backup.phase.confirming": "正在核对已到达的内容",
