@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{SinkExt, StreamExt};
 use moltbot_agent::testing::{AnthropicServer, Plan};
-use moltbot_benches::{Durable, Raw, directory, median, number, percentile, say};
+use moltbot_benches::{Raw, Writer, directory, median, number, percentile, say};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use std::net::TcpStream as StdStream;
@@ -149,7 +149,7 @@ async fn turns(binary: &Path) -> Result<(), Failure> {
     let gateway = Gateway::start(binary, "turns", &env)?;
     gateway.wait("/ready", Instant::now())?;
     let mut socket = connect(&gateway).await?;
-    let mut raw = Raw::new(&directory("turns-raw"));
+    let mut raw = Writer::new(Raw::new(&directory("turns-raw")));
     let (mut durable, mut syncs, mut acknowledged) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..TURNS {
         let begun = Instant::now();
