@@ -4,6 +4,8 @@
 //! Machines are noisy, so nothing here is worth anything alone: every bench measures its physical
 //! limit in the same run, in turns with what it measures, and prints the ratio.
 
+pub mod history;
+
 use moltbot_core::chain::Cursor;
 use moltbot_core::codec;
 use moltbot_core::record::Record;

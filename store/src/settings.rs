@@ -86,7 +86,7 @@ impl Default for StoreSettings {
             put_refill_ms: 2600,
             retry_ms_min: 200,
             retry_ms_max: 30_000,
-            restore_concurrency: 8,
+            restore_concurrency: 16,
             blob_bytes_max: 32 << 20,
         }
     }
