@@ -27,7 +27,11 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Starts it on an empty home.
-    pub(crate) fn start(binary: &Path, name: &str, env: &[(&str, &str)]) -> Result<Gateway, Failure> {
+    pub(crate) fn start(
+        binary: &Path,
+        name: &str,
+        env: &[(&str, &str)],
+    ) -> Result<Gateway, Failure> {
         let home = directory(name);
         // Free a moment ago; nobody else asks for ports here.
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
@@ -68,7 +72,11 @@ impl Gateway {
         }
     }
 
-    /// Resident memory in MB, now.
+    /// Resident memory in MB.
+    #[allow(
+        dead_code,
+        reason = "only one of the benches that share this asks for it"
+    )]
     pub(crate) fn resident_mb(&self) -> Result<f64, Failure> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status

@@ -21,8 +21,12 @@ type Engine = (&'static str, fn(&Path) -> Writer);
 
 /// The first is the limit that the others are held against.
 const ENGINES: [Engine; 6] = [
-    ("plain file, `fdatasync`", |folder| Writer::new(Raw::new(folder))),
-    ("**our log on sled**", |folder| Writer::new(Ours::new(folder))),
+    ("plain file, `fdatasync`", |folder| {
+        Writer::new(Raw::new(folder))
+    }),
+    ("**our log on sled**", |folder| {
+        Writer::new(Ours::new(folder))
+    }),
     ("SQLite, WAL, `synchronous=FULL`", |folder| {
         Writer::new(Sqlite::new(folder))
     }),

@@ -122,7 +122,10 @@ fn sealed(number: usize) -> Content {
 
 fn id(what: &str, number: usize) -> String {
     let name = format!("{what} {number}");
-    hex(Hash::of(name.as_bytes()).0.first_chunk::<16>().unwrap_or(&[0; 16]))
+    hex(Hash::of(name.as_bytes())
+        .0
+        .first_chunk::<16>()
+        .unwrap_or(&[0; 16]))
 }
 
 fn half(number: usize) -> [u8; 16] {
