@@ -27,7 +27,7 @@ fn main() {
     let mut group = criterion.benchmark_group("fan-out");
     for followers in FOLLOWERS {
         let (head, _) = watch::channel(log.head().seq);
-        let (arrived, mut arrivals) = mpsc::unbounded_channel();
+        let (arrived, mut arrivals) = mpsc::channel(followers);
         for _ in 0..followers {
             let follower = follow(log.reader(), head.subscribe(), arrived.clone());
             runtime.spawn(follower);
@@ -55,7 +55,7 @@ fn main() {
 async fn follow(
     log: Arc<dyn LogReader>,
     mut head: watch::Receiver<Seq>,
-    arrived: mpsc::UnboundedSender<()>,
+    arrived: mpsc::Sender<()>,
 ) {
     let mut seen = *head.borrow_and_update();
     while head.changed().await.is_ok() {
@@ -66,7 +66,7 @@ async fn follow(
             };
             seen = records.last().map_or(newest, |record| record.seq);
         }
-        if arrived.send(()).is_err() {
+        if arrived.send(()).await.is_err() {
             return;
         }
     }
