@@ -6,16 +6,17 @@
     reason = "JSON is read by name, which gives null where there is nothing"
 )]
 
+mod binary;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use binary::{Failure, Gateway};
 use futures_util::{SinkExt, StreamExt};
 use moltbot_agent::testing::{AnthropicServer, Plan};
-use moltbot_benches::{Durable, Raw, directory, median, number, percentile, say};
+use moltbot_benches::{Raw, Writer, directory, median, number, percentile, say};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
-use std::net::TcpStream as StdStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -25,12 +26,11 @@ const STARTS: usize = 15;
 const TURNS: usize = 300;
 const KEY: &str = "sk-bench";
 
-type Failure = Box<dyn std::error::Error>;
 type Socket = WebSocketStream<TcpStream>;
 
 fn main() -> Result<(), Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let binary = binary().ok_or("build the binary first: cargo build --profile dist")?;
+    let binary = binary::path().ok_or("build the binary first: cargo build --profile dist")?;
     let bytes = usize::try_from(std::fs::metadata(&binary)?.len())?;
     say(format_args!(
         "binary: {:.1} MB  {}",
@@ -42,84 +42,6 @@ fn main() -> Result<(), Failure> {
         .enable_all()
         .build()?;
     runtime.block_on(turns(&binary))
-}
-
-/// The binary that ships, or else the newcomer's.
-fn binary() -> Option<PathBuf> {
-    let exe = std::env::current_exe().ok()?;
-    let target = exe.ancestors().find(|folder| folder.ends_with("target"))?;
-    let given = std::env::var_os("MOLTBOT_BIN").map(PathBuf::from);
-    let found = ["dist", "release"].map(|profile| target.join(profile).join("moltbot"));
-    given.into_iter().chain(found).find(|path| path.is_file())
-}
-
-struct Gateway {
-    child: Child,
-    home: PathBuf,
-    port: u16,
-}
-
-impl Gateway {
-    fn start(binary: &Path, name: &str, env: &[(&str, &str)]) -> Result<Gateway, Failure> {
-        let home = directory(name);
-        // Free a moment ago; nobody else asks for ports here.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?
-            .local_addr()?
-            .port();
-        let child = Command::new(binary)
-            .args(["serve", "--port", &port.to_string()])
-            .env_clear()
-            .env("MOLTBOT_HOME", &home)
-            .env("MOLTBOT_LOG", "error")
-            .envs(env.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
-        Ok(Gateway { child, home, port })
-    }
-
-    /// The time until a path answers 200.
-    fn wait(&self, path: &str, since: Instant) -> Result<Duration, Failure> {
-        use std::io::{Read, Write};
-        loop {
-            if let Ok(mut stream) = StdStream::connect(("127.0.0.1", self.port)) {
-                write!(
-                    stream,
-                    "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-                )?;
-                let mut reply = String::new();
-                // A connection that breaks is tried again.
-                let _ = stream.read_to_string(&mut reply);
-                if reply.starts_with("HTTP/1.1 200") {
-                    return Ok(since.elapsed());
-                }
-            }
-            if since.elapsed() > Duration::from_secs(20) {
-                return Err(format!("{path} does not answer").into());
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
-    }
-
-    /// Resident memory in MB.
-    fn resident_mb(&self) -> Result<f64, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .ok_or("no VmRSS")?;
-        let kb: f64 = line.split_whitespace().nth(1).ok_or("no VmRSS")?.parse()?;
-        Ok(kb / 1024.0)
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.home);
-    }
 }
 
 fn starts(binary: &Path) -> Result<(), Failure> {
@@ -149,7 +71,7 @@ async fn turns(binary: &Path) -> Result<(), Failure> {
     let gateway = Gateway::start(binary, "turns", &env)?;
     gateway.wait("/ready", Instant::now())?;
     let mut socket = connect(&gateway).await?;
-    let mut raw = Raw::new(&directory("turns-raw"));
+    let mut raw = Writer::new(Raw::new(&directory("turns-raw")));
     let (mut durable, mut syncs, mut acknowledged) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..TURNS {
         let begun = Instant::now();

@@ -4,10 +4,14 @@
 //! Machines are noisy, so nothing here is worth anything alone: every bench measures its physical
 //! limit in the same run, in turns with what it measures, and prints the ratio.
 
+pub mod history;
+
 use moltbot_core::chain::Cursor;
 use moltbot_core::codec;
 use moltbot_core::record::Record;
 use moltbot_store::log::EventLog;
+use moltbot_store::settings::StoreSettings;
+use moltbot_store::sled_log::SledLog;
 use moltbot_store::testing;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -20,36 +24,60 @@ pub const PAYLOAD_BYTES: usize = 200;
 /// Appends that wait at a time, and so the largest group.
 const QUEUE: usize = 1_024;
 
-/// Something that takes a group of records and makes it durable.
+/// Something that makes a group of records durable.
 pub trait Durable: Send {
-    /// Appends this many records with one sync.
-    fn append(&mut self, count: usize);
+    /// Stores these, which follow those before, with one sync.
+    ///
+    /// # Panics
+    /// When the disk fails.
+    fn store(&mut self, records: &[Record]);
+}
+
+/// The one writer of a log: makes the records that are asked for, and stores them as one group.
+pub struct Writer {
+    log: Box<dyn Durable>,
+    head: Cursor,
+}
+
+impl Writer {
+    /// Of an empty log.
+    pub fn new(log: impl Durable + 'static) -> Writer {
+        Writer {
+            log: Box::new(log),
+            head: Cursor::START,
+        }
+    }
+
+    /// Appends so many records durably.
+    pub fn append(&mut self, count: usize) {
+        let records = testing::records(self.head, count, PAYLOAD_BYTES);
+        self.log.store(&records);
+        self.head = records.last().map_or(self.head, Record::cursor);
+    }
 }
 
 /// Our log.
-pub struct Ours {
-    log: Box<dyn EventLog>,
-}
+pub struct Ours(SledLog);
 
 impl Ours {
-    /// Over any log.
-    pub fn new(log: impl EventLog + 'static) -> Ours {
-        Ours { log: Box::new(log) }
+    /// In this directory.
+    ///
+    /// # Panics
+    /// When the directory cannot be written.
+    pub fn new(directory: &Path) -> Ours {
+        let log = SledLog::open(&directory.join("data"), &StoreSettings::default());
+        Ours(log.unwrap_or_else(|error| unreachable!("an empty directory: {error}")))
     }
 }
 
 impl Durable for Ours {
-    fn append(&mut self, count: usize) {
-        let records = testing::records(self.log.head(), count, PAYLOAD_BYTES);
-        assert!(self.log.append(&records).is_ok(), "the disk failed");
+    fn store(&mut self, records: &[Record]) {
+        assert!(self.0.append(records).is_ok(), "the disk failed");
     }
 }
 
 /// The limit: the same frames in a plain file, one write and one `fdatasync` a group.
-pub struct Raw {
-    file: File,
-    head: Cursor,
-}
+pub struct Raw(File);
 
 impl Raw {
     /// In this directory.
@@ -61,26 +89,15 @@ impl Raw {
             .create(true)
             .append(true)
             .open(directory.join("raw"));
-        let Ok(file) = file else {
-            unreachable!("the directory is writable")
-        };
-        Raw {
-            file,
-            head: Cursor::START,
-        }
+        Raw(file.unwrap_or_else(|error| unreachable!("an empty directory: {error}")))
     }
 }
 
 impl Durable for Raw {
-    fn append(&mut self, count: usize) {
-        let records = testing::records(self.head, count, PAYLOAD_BYTES);
-        let frames = frames(&records);
-        let written = self
-            .file
-            .write_all(&frames)
-            .and_then(|()| self.file.sync_data());
-        assert!(written.is_ok(), "the disk failed");
-        self.head = records.last().map_or(self.head, Record::cursor);
+    fn store(&mut self, records: &[Record]) {
+        let written = self.0.write_all(&frames(records));
+        let synced = written.and_then(|()| self.0.sync_data());
+        assert!(synced.is_ok(), "the disk failed");
     }
 }
 
@@ -110,9 +127,9 @@ pub struct Throughput {
     pub p99: Duration,
 }
 
-/// `writers` appenders, each waiting for its record before the next; one thread appends whatever
+/// So many appenders, each waiting for its record before the next; one thread appends whatever
 /// waits as one group.
-pub fn closed_loop(mut log: impl Durable, writers: usize, lasting: Duration) -> Throughput {
+pub fn closed_loop(writer: &mut Writer, appenders: usize, lasting: Duration) -> Throughput {
     let (sender, queue) = mpsc::sync_channel::<mpsc::SyncSender<()>>(QUEUE);
     let started = Instant::now();
     let mut times = std::thread::scope(|scope| {
@@ -120,14 +137,14 @@ pub fn closed_loop(mut log: impl Durable, writers: usize, lasting: Duration) -> 
             while let Ok(first) = queue.recv() {
                 let mut group = vec![first];
                 group.extend(queue.try_iter().take(QUEUE));
-                log.append(group.len());
+                writer.append(group.len());
                 for waiter in group {
                     // An appender whose time is up does not wait any more.
                     let _ = waiter.send(());
                 }
             }
         });
-        let appenders: Vec<_> = (0..writers)
+        let appenders: Vec<_> = (0..appenders)
             .map(|_| {
                 let sender = sender.clone();
                 scope.spawn(move || appender(&sender, started, lasting))

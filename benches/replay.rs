@@ -1,6 +1,8 @@
-//! Replay: read, check and decode a local log, beside decoding the same frames from memory.
+//! Replay: opening a local log with full verification, reading, checking and decoding all of it, and
+//! decoding the same frames from memory as the limit.
 
-use moltbot_benches::{PAYLOAD_BYTES, directory, frames, median, number, say};
+use criterion::{Criterion, Throughput};
+use moltbot_benches::{PAYLOAD_BYTES, directory, frames};
 use moltbot_core::chain::Cursor;
 use moltbot_core::codec;
 use moltbot_core::ids::Seq;
@@ -8,20 +10,18 @@ use moltbot_store::log::EventLog;
 use moltbot_store::settings::StoreSettings;
 use moltbot_store::sled_log::SledLog;
 use moltbot_store::testing;
-use std::time::Instant;
 
 const RECORDS: usize = 100_000;
 const BATCH: usize = 500;
 const READ_BYTES: usize = 1 << 20;
-const ROUNDS: usize = 5;
 
 fn main() {
     let folder = directory("replay");
-    let settings = StoreSettings::default();
-    let open = || SledLog::open(&folder.join("data"), &settings);
-    let Ok(mut log) = open() else {
-        unreachable!("an empty directory makes an empty log")
+    let open = || {
+        SledLog::open(&folder.join("data"), &StoreSettings::default())
+            .unwrap_or_else(|error| unreachable!("nobody damages it: {error}"))
     };
+    let mut log = open();
     let mut raw = Vec::new();
     for _ in 0..RECORDS / BATCH {
         let records = testing::records(log.head(), BATCH, PAYLOAD_BYTES);
@@ -29,28 +29,19 @@ fn main() {
         assert!(log.append(&records).is_ok(), "the disk failed");
     }
     drop(log);
-    let (mut ratios, mut rates, mut opens) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let begun = Instant::now();
-        let decoded = codec::decode_frames(&raw, Cursor::START).map_or(0, |records| records.len());
-        let limit = number(decoded) / begun.elapsed().as_secs_f64();
-        assert_eq!(decoded, RECORDS, "the frames decode");
-        let begun = Instant::now();
-        let Ok(log) = open() else {
-            unreachable!("it was just written")
-        };
-        opens.push(begun.elapsed().as_secs_f64() * 1e3);
-        let begun = Instant::now();
-        let rate = number(replay(&log)) / begun.elapsed().as_secs_f64();
-        rates.push(rate);
-        ratios.push(rate / limit);
-    }
-    say(format_args!(
-        "replay: {:.0} events/s from sled, checked and decoded; {:.2} of decoding from memory; open with full verification of {RECORDS} records {:.0} ms",
-        median(&mut rates),
-        median(&mut ratios),
-        median(&mut opens),
-    ));
+    let mut criterion = Criterion::default().sample_size(20).configure_from_args();
+    let mut group = criterion.benchmark_group("replay");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    group.bench_function("decode from memory", |bencher| {
+        bencher.iter(|| codec::decode_frames(&raw, Cursor::START));
+    });
+    group.bench_function("open and verify", |bencher| bencher.iter(open));
+    let log = open();
+    group.bench_function("read from sled", |bencher| {
+        bencher.iter(|| assert_eq!(replay(&log), RECORDS));
+    });
+    group.finish();
+    criterion.final_summary();
 }
 
 fn replay(log: &SledLog) -> usize {

@@ -17,7 +17,7 @@ use crate::error::CodecError;
 use crate::ids::Seq;
 use crate::record::Record;
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The largest frame that is written or read.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -38,8 +38,9 @@ pub(crate) fn config() -> Config {
     bincode::config::standard().with_limit::<DECODED_BYTES_MAX>()
 }
 
-#[derive(Serialize)]
-struct BodyRef<'a> {
+/// The body of a record, borrowed from it or from its bytes.
+#[derive(Serialize, Deserialize)]
+struct Body<'a> {
     seq: u64,
     at_ms: i64,
     actor: &'a str,
@@ -49,77 +50,63 @@ struct BodyRef<'a> {
     kind: u16,
     version: u16,
     critical: bool,
+    // The same bytes as a sequence of u8, but written in one piece.
+    #[serde(serialize_with = "as_bytes")]
     payload: &'a [u8],
 }
 
-#[derive(Deserialize)]
-struct Body {
-    seq: u64,
-    at_ms: i64,
-    actor: String,
-    cause: Option<u64>,
-    correlation: u64,
-    stream: String,
-    kind: u16,
-    version: u16,
-    critical: bool,
-    payload: Vec<u8>,
+fn as_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// Links a record to its predecessor: sets `prev_hash` and `hash`. Every record that is appended
 /// went through here.
 pub fn link(mut record: Record, prev: Hash) -> Result<Record, CodecError> {
+    let mut body = Vec::new();
+    encode_body(&record, &mut body)?;
     record.prev_hash = prev;
-    record.hash = prev.next(&encode_body(&record)?);
+    record.hash = prev.next(&body);
     Ok(record)
 }
 
-/// Appends the frame of a linked record to `out`.
+/// Appends the frame of a linked record to `out`; after an error `out` is as it was.
 pub fn encode_frame(record: &Record, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let body = encode_body(record)?;
-    let length = body.len() + HASH_BYTES;
-    if length > FRAME_BYTES_MAX {
+    let start = out.len();
+    let result = append_frame(record, out);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn append_frame(record: &Record, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    encode_body(record, out)?;
+    out.extend_from_slice(&record.hash.0);
+    let (header, frame) = out.split_at_mut(start + HEADER_BYTES);
+    if frame.len() > FRAME_BYTES_MAX {
         return Err(CodecError::TooLarge {
-            bytes: length,
+            bytes: frame.len(),
             max: FRAME_BYTES_MAX,
         });
     }
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&body), &record.hash.0);
-    out.reserve(HEADER_BYTES + length);
-    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&body);
-    out.extend_from_slice(&record.hash.0);
+    let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    let crc = crc32c::crc32c(frame);
+    if let Some(header) = header.last_chunk_mut::<HEADER_BYTES>() {
+        let sizes = (u64::from(crc) << 32) | u64::from(length);
+        *header = sizes.to_le_bytes();
+    }
     Ok(())
 }
 
 /// Decodes the frame at the start of `bytes`, which must follow `after`. Returns the record and
 /// the number of bytes it took.
 pub fn decode_frame(bytes: &[u8], after: Cursor) -> Result<(Record, usize), CodecError> {
-    let seq = after.seq.next();
-    let torn = || CodecError::Torn { seq };
-    let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(torn)?;
-    let length = le_u32(header, 0).ok_or_else(torn)? as usize;
-    let crc = le_u32(header, 4).ok_or_else(torn)?;
-    if !(HASH_BYTES..=FRAME_BYTES_MAX).contains(&length) {
-        return Err(CodecError::Damaged {
-            seq,
-            what: "frame length",
-        });
-    }
-    let frame = rest.get(..length).ok_or_else(torn)?;
-    if crc32c::crc32c(frame) != crc {
-        return Err(CodecError::Damaged {
-            seq,
-            what: "checksum",
-        });
-    }
-    let (body, hash) = frame.split_at(length - HASH_BYTES);
-    let record = decode_body(body, after)?;
-    if record.hash.0 != hash {
-        return Err(CodecError::Unlinked { seq });
-    }
-    Ok((record, HEADER_BYTES + length))
+    let frame = Frame::at(bytes, after)?;
+    let body = frame.decode(after)?;
+    frame.verify(after)?;
+    Ok((frame.record(&body, after), frame.size()))
 }
 
 /// Decodes all frames in `bytes`, the first of which must follow `after`.
@@ -133,6 +120,107 @@ pub fn decode_frames(mut bytes: &[u8], after: Cursor) -> Result<Vec<Record>, Cod
         bytes = bytes.get(used..).unwrap_or_default();
     }
     Ok(records)
+}
+
+/// Checks all frames in `bytes` as [`decode_frames`] does, without making records of them. Returns
+/// the position after the last.
+pub fn verify_frames(mut bytes: &[u8], after: Cursor) -> Result<Cursor, CodecError> {
+    let mut cursor = after;
+    while !bytes.is_empty() {
+        let frame = Frame::at(bytes, cursor)?;
+        frame.decode(cursor)?;
+        frame.verify(cursor)?;
+        cursor = frame.cursor(cursor);
+        bytes = bytes.get(frame.size()..).unwrap_or_default();
+    }
+    Ok(cursor)
+}
+
+/// The parts of a frame whose checksum fits.
+struct Frame<'a> {
+    body: &'a [u8],
+    hash: Hash,
+}
+
+impl<'a> Frame<'a> {
+    fn at(bytes: &'a [u8], after: Cursor) -> Result<Frame<'a>, CodecError> {
+        let seq = after.seq.next();
+        let torn = || CodecError::Torn { seq };
+        let (length, rest) = bytes.split_first_chunk().ok_or_else(torn)?;
+        let (crc, rest) = rest.split_first_chunk().ok_or_else(torn)?;
+        let length = u32::from_le_bytes(*length) as usize;
+        if !(HASH_BYTES..=FRAME_BYTES_MAX).contains(&length) {
+            return Err(CodecError::Damaged {
+                seq,
+                what: "frame length",
+            });
+        }
+        let frame = rest.get(..length).ok_or_else(torn)?;
+        if crc32c::crc32c(frame) != u32::from_le_bytes(*crc) {
+            return Err(CodecError::Damaged {
+                seq,
+                what: "checksum",
+            });
+        }
+        let (body, hash) = frame.split_last_chunk().ok_or_else(torn)?;
+        let hash = Hash(*hash);
+        Ok(Frame { body, hash })
+    }
+
+    fn size(&self) -> usize {
+        HEADER_BYTES + self.body.len() + HASH_BYTES
+    }
+
+    fn cursor(&self, after: Cursor) -> Cursor {
+        Cursor {
+            seq: after.seq.next(),
+            hash: self.hash,
+        }
+    }
+
+    fn decode(&self, after: Cursor) -> Result<Body<'a>, CodecError> {
+        let seq = after.seq.next();
+        let damaged = |what| CodecError::Damaged { seq, what };
+        let (body, used): (Body<'a>, usize) =
+            bincode::serde::borrow_decode_from_slice(self.body, config())
+                .map_err(|_| damaged("record body"))?;
+        if used != self.body.len() {
+            return Err(damaged("record body length"));
+        }
+        if body.seq != seq.0 {
+            return Err(CodecError::Gap {
+                expected: seq,
+                found: Seq(body.seq),
+            });
+        }
+        Ok(body)
+    }
+
+    fn verify(&self, after: Cursor) -> Result<(), CodecError> {
+        if after.hash.next(self.body) == self.hash {
+            return Ok(());
+        }
+        Err(CodecError::Unlinked {
+            seq: after.seq.next(),
+        })
+    }
+
+    fn record(&self, body: &Body<'_>, after: Cursor) -> Record {
+        Record {
+            seq: Seq(body.seq),
+            at: Timestamp(body.at_ms),
+            actor: body.actor.to_owned(),
+            cause: body.cause.map(Seq),
+            correlation: Seq(body.correlation),
+            stream: body.stream.to_owned(),
+            kind: body.kind,
+            version: body.version,
+            critical: body.critical,
+            payload: body.payload.to_vec(),
+            prev_hash: after.hash,
+            hash: self.hash,
+        }
+    }
 }
 
 /// The largest section of a snapshot that is read.
@@ -157,8 +245,8 @@ pub(crate) fn decode_section<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Opti
     (used == bytes.len()).then_some(value)
 }
 
-fn encode_body(record: &Record) -> Result<Vec<u8>, CodecError> {
-    let body = BodyRef {
+fn encode_body(record: &Record, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let body = Body {
         seq: record.seq.0,
         at_ms: record.at.0,
         actor: &record.actor,
@@ -170,49 +258,12 @@ fn encode_body(record: &Record) -> Result<Vec<u8>, CodecError> {
         critical: record.critical,
         payload: &record.payload,
     };
-    bincode::serde::encode_to_vec(body, config()).map_err(|error| CodecError::Encode {
-        what: "record",
-        reason: error.to_string(),
-    })
-}
-
-fn decode_body(bytes: &[u8], after: Cursor) -> Result<Record, CodecError> {
-    let seq = after.seq.next();
-    let (body, used): (Body, usize) =
-        bincode::serde::decode_from_slice(bytes, config()).map_err(|_| CodecError::Damaged {
-            seq,
-            what: "record body",
-        })?;
-    if used != bytes.len() {
-        return Err(CodecError::Damaged {
-            seq,
-            what: "record body length",
-        });
-    }
-    if body.seq != seq.0 {
-        return Err(CodecError::Gap {
-            expected: seq,
-            found: Seq(body.seq),
-        });
-    }
-    Ok(Record {
-        seq,
-        at: Timestamp(body.at_ms),
-        actor: body.actor,
-        cause: body.cause.map(Seq),
-        correlation: Seq(body.correlation),
-        stream: body.stream,
-        kind: body.kind,
-        version: body.version,
-        critical: body.critical,
-        payload: body.payload,
-        prev_hash: after.hash,
-        hash: after.hash.next(bytes),
-    })
-}
-
-fn le_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+    bincode::serde::encode_into_std_write(body, out, config())
+        .map(drop)
+        .map_err(|error| CodecError::Encode {
+            what: "record",
+            reason: error.to_string(),
+        })
 }
 
 #[cfg(test)]

@@ -14,11 +14,13 @@ use moltbot_core::command::Action;
 use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
 use moltbot_core::projection::transcript::Transcripts;
+use moltbot_core::record::Record;
 use moltbot_core::state::State;
 use moltbot_store::error::StoreError;
 use moltbot_store::log::LogReader;
 use moltbot_store::replica::Replica;
 use moltbot_store::snapshot::{self, Section, Snapshot};
+use std::sync::mpsc;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -27,6 +29,11 @@ const TRANSCRIPTS: &str = "transcripts";
 /// Below this many records, folding all of them is faster than asking for a snapshot.
 const WORTH_A_SNAPSHOT_RECORDS: u64 = 2_000;
 const READ_BYTES: usize = 1 << 20;
+/// Pages that wait to be folded.
+const READ_AHEAD_PAGES: usize = 2;
+
+/// Some records and their events, or why they cannot be had.
+type Page = Result<Vec<(Record, Event)>, StoreError>;
 
 /// Stores a snapshot of everything that is durable now and records it. Returns its seq.
 pub async fn take(running: &Running) -> Result<Seq, String> {
@@ -135,7 +142,8 @@ fn decode(snapshot: &Snapshot) -> Option<Model> {
     (state.cursor == snapshot.cursor()).then_some(Model { state, transcripts })
 }
 
-/// Folds everything after the model's cursor.
+/// Folds everything after the model's cursor. The next records are read, checked and decoded on
+/// another core meanwhile.
 pub fn fold(
     model: &mut Model,
     log: &dyn LogReader,
@@ -143,23 +151,53 @@ pub fn fold(
     mut see: impl FnMut(&Event),
 ) -> Result<(), StoreError> {
     let total = log.head().seq.0;
+    let from = model.state.cursor.seq.next();
+    let (sender, pages) = mpsc::sync_channel(READ_AHEAD_PAGES);
+    std::thread::scope(|scope| {
+        scope.spawn(move || read_ahead(log, from, &sender));
+        for page in pages {
+            for (record, event) in &page? {
+                model.apply(record, event);
+                see(event);
+            }
+            phase.send_replace(Phase::Replaying {
+                done: model.state.cursor.seq.0,
+                total,
+            });
+        }
+        Ok(())
+    })
+}
+
+/// Sends page after page up to the end of the log, to the first error, or until nobody listens.
+fn read_ahead(log: &dyn LogReader, mut from: Seq, pages: &mpsc::SyncSender<Page>) {
     loop {
-        let next = model.state.cursor.seq.next();
-        let records = log.read(next, READ_BYTES)?;
-        if records.is_empty() {
-            return Ok(());
+        let page = read_page(log, from);
+        if page.as_ref().is_ok_and(Vec::is_empty) {
+            return;
         }
-        for record in &records {
-            let event = record.event().map_err(|error| StoreError::Codec {
-                place: format!("record #{}", record.seq),
-                error,
-            })?;
-            model.apply(record, &event);
-            see(&event);
+        let last = page.as_ref().ok().and_then(|page| page.last());
+        let next = last.map(|(record, _)| record.seq.next());
+        if pages.send(page).is_err() {
+            return;
         }
-        phase.send_replace(Phase::Replaying {
-            done: model.state.cursor.seq.0,
-            total,
-        });
+        match next {
+            Some(next) => from = next,
+            None => return,
+        }
     }
+}
+
+fn read_page(log: &dyn LogReader, from: Seq) -> Page {
+    let decode = |record: Record| match record.event() {
+        Ok(event) => Ok((record, event)),
+        Err(error) => Err(StoreError::Codec {
+            place: format!("record #{}", record.seq),
+            error,
+        }),
+    };
+    log.read(from, READ_BYTES)?
+        .into_iter()
+        .map(decode)
+        .collect()
 }

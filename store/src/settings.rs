@@ -14,6 +14,16 @@ pub const SNAPSHOT_CONTENT_BYTES_MAX: usize = 128 << 20;
 /// stay below 128 KiB: sled writes larger ones to separate files and never syncs those.
 pub const LOG_VALUE_BYTES_MAX: usize = 4 << 10;
 
+/// Threads that verify the local log when it is opened, each a part of at least so many records.
+pub const VERIFY_THREADS_MAX: usize = 4;
+/// See [`VERIFY_THREADS_MAX`].
+pub const VERIFY_PART_RECORDS_MIN: u64 = 5_000;
+
+/// Zeros that are appended to sled's file at a time, for sled to write over.
+pub const ROOM_BYTES: usize = 1 << 20;
+/// They are appended when fewer than this are left.
+pub const ROOM_BYTES_MIN: u64 = 128 << 10;
+
 /// An object larger than this is not read; the largest snapshot fits.
 pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 
@@ -79,7 +89,7 @@ impl Default for StoreSettings {
             put_refill_ms: 2600,
             retry_ms_min: 200,
             retry_ms_max: 30_000,
-            restore_concurrency: 8,
+            restore_concurrency: 16,
             blob_bytes_max: 32 << 20,
         }
     }

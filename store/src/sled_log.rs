@@ -13,7 +13,9 @@
 mod disk;
 mod groups;
 mod reader;
+mod room;
 mod set_aside;
+mod verify;
 
 pub use disk::{LocalTree, TreeEntry};
 pub use reader::SledReader;
@@ -76,7 +78,7 @@ impl SledLog {
 
     fn open_verified(path: &Path, settings: &StoreSettings) -> Result<SledLog, StoreError> {
         let disk = Disk::open(path, settings)?;
-        let head = groups::verify(disk.log())?;
+        let head = verify::verify(disk.log())?;
         Ok(SledLog {
             path: path.to_owned(),
             disk: Arc::new(disk),

@@ -130,6 +130,68 @@ fn every_kind_of_damage_is_named() {
 }
 
 #[test]
+fn damage_in_any_part_of_a_long_log_is_named() {
+    const BATCHES: usize = 24;
+    let home = tempdir().unwrap();
+    let (path, damaged) = (home.path().join("data"), home.path().join("copy"));
+    let mut log = open(&path).unwrap();
+    for _ in 0..BATCHES {
+        log.append(&records(log.head(), 500, 10)).unwrap();
+    }
+    let head = log.head();
+    drop(log);
+    assert_eq!(open(&path).unwrap().head(), head);
+    for batch in (0..BATCHES as u64).step_by(3) {
+        let first = batch * 500 + 1;
+        copy(&path, &damaged);
+        tamper(&damaged, |tree| flip(tree, &key(first, 0), 1000));
+        match open(&damaged).err().unwrap() {
+            StoreError::Codec {
+                error: CodecError::Damaged { seq, .. },
+                ..
+            } => assert!((Seq(first)..Seq(first + 500)).contains(&seq), "{seq}"),
+            other => panic!("{other}"),
+        }
+        std::fs::remove_dir_all(&damaged).unwrap();
+        copy(&path, &damaged);
+        tamper(&damaged, |tree| {
+            for entry in tree.range(key(first, 0)..key(first + 1, 0)) {
+                tree.remove(entry.unwrap().0).unwrap();
+            }
+        });
+        let lost = open(&damaged).err().unwrap().to_string();
+        assert!(lost.contains(&format!("#{first}")), "{lost}");
+        std::fs::remove_dir_all(&damaged).unwrap();
+    }
+}
+
+#[test]
+fn small_batches_are_written_over_room_that_is_there() {
+    let home = tempdir().unwrap();
+    let path = home.path().join("data");
+    let length = || std::fs::metadata(path.join("db")).unwrap().len();
+    let mut log = open(&path).unwrap();
+    log.append(&records(log.head(), 1, 100)).unwrap();
+    let with_room = length();
+    for _ in 0..50 {
+        log.append(&records(log.head(), 1, 100)).unwrap();
+        assert_eq!(length(), with_room);
+    }
+    // Sled comes to the end of the room, again and again.
+    let mut lengths = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        log.append(&records(log.head(), 20, 5000)).unwrap();
+        lengths.insert(length());
+    }
+    assert!((2..20).contains(&lengths.len()), "{lengths:?}");
+    let (head, before) = (log.head(), all(&*log.reader(), 1 << 20).unwrap());
+    drop(log);
+    let log = open(&path).unwrap();
+    assert_eq!(log.head(), head);
+    assert_eq!(all(&*log.reader(), 1 << 20).unwrap(), before);
+}
+
+#[test]
 fn damage_anywhere_in_sleds_file_never_yields_a_wrong_record() {
     const WINDOWS: usize = 40;
     let original = written(20, 3000);

@@ -14,6 +14,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::{Epoch, Seq};
+use tokio::runtime::Handle;
 
 /// A segment, and its size as stored.
 pub(super) struct Fetched {
@@ -48,7 +49,7 @@ impl<'a> Chain<'a> {
             _ => Seq(1),
         };
         let ahead = stream::iter(listed)
-            .map(move |first| fetch(replica, first).map(move |fetched| (first, fetched)))
+            .map(move |first| fetch_beside(replica, first).map(move |fetched| (first, fetched)))
             .buffered(concurrency.max(1))
             .boxed();
         Chain {
@@ -171,6 +172,20 @@ pub(super) async fn fetch(replica: &Replica, first: Seq) -> Result<Option<Fetche
             reason,
         },
         other => other,
+    })
+}
+
+/// [`fetch`] as a task, so that segments arrive and are verified on every core while others are
+/// appended. A simulation has no tasks and needs none.
+async fn fetch_beside(replica: &Replica, first: Seq) -> Result<Option<Fetched>, StoreError> {
+    let Ok(runtime) = Handle::try_current() else {
+        return fetch(replica, first).await;
+    };
+    let replica = replica.clone();
+    let task = runtime.spawn(async move { fetch(&replica, first).await });
+    task.await.unwrap_or_else(|error| {
+        let reason = format!("reading the segment of #{first} ended early: {error}");
+        Err(StoreError::Internal(reason))
     })
 }
 

@@ -4,6 +4,7 @@
 //! to where sled would move it to a file of its own, which nothing syncs.
 
 use super::PLACE;
+use super::room::Room;
 use crate::error::StoreError;
 use crate::settings::{LOG_VALUE_BYTES_MAX, StoreSettings};
 use std::fs::File;
@@ -18,7 +19,7 @@ pub(super) struct Disk {
     db: sled::Db,
     log: sled::Tree,
     /// sled's own file, opened once more: a sync of any handle covers the file.
-    file: File,
+    file: Room,
 }
 
 impl Disk {
@@ -27,7 +28,7 @@ impl Disk {
         let log = db
             .open_tree("log")
             .map_err(|error| read_error("open its tree", error))?;
-        let file = File::open(path.join("db")).map_err(|error| disk_error("open", &error))?;
+        let file = Room::open(&path.join("db")).map_err(|error| disk_error("open", &error))?;
         let disk = Disk { db, log, file };
         disk.sync()?;
         sync_directory(path)?;
@@ -56,6 +57,9 @@ impl Disk {
     pub(super) fn commit(&self, tree: &sled::Tree, batch: sled::Batch) -> Result<(), StoreError> {
         tree.apply_batch(batch)
             .map_err(|error| disk_error("append", &error))?;
+        self.file
+            .keep()
+            .map_err(|error| disk_error("extend", &error))?;
         self.sync()
     }
 

@@ -26,7 +26,7 @@ const HASH_BYTES: usize = 32;
 
 /// A group as it is stored.
 pub(super) struct Group {
-    first: Seq,
+    pub(super) first: Seq,
     bytes: Vec<u8>,
 }
 
@@ -100,6 +100,23 @@ pub(super) fn containing(log: &sled::Tree, seq: Seq) -> Result<Option<Group>, St
         .transpose()
 }
 
+/// All groups that begin in this range.
+pub(super) fn within(log: &sled::Tree, from: Seq, to: Option<Seq>) -> Groups {
+    let from = key(from, 0);
+    Groups::over(match to {
+        Some(to) => log.range(from..key(to, 0)),
+        None => log.range(from..),
+    })
+}
+
+/// The first seq of the last group; `None` for an empty log.
+pub(super) fn last_first(log: &sled::Tree) -> Result<Option<Seq>, StoreError> {
+    let Some(entry) = log.last().map_err(|error| read_error("read", error))? else {
+        return Ok(None);
+    };
+    first_of(&entry.0).map(Some)
+}
+
 /// All groups from the one that holds this seq.
 pub(super) fn from(log: &sled::Tree, seq: Seq) -> Result<Groups, StoreError> {
     let first = match log.range(..=key(seq, u16::MAX)).next_back() {
@@ -109,33 +126,19 @@ pub(super) fn from(log: &sled::Tree, seq: Seq) -> Result<Groups, StoreError> {
     Ok(Groups::over(log.range(key(first, 0)..)))
 }
 
-/// Verifies every record; the position after the last.
-pub(super) fn verify(log: &sled::Tree) -> Result<Cursor, StoreError> {
-    let mut head = Cursor::START;
-    for group in Groups::over(log.iter()) {
-        let group = group?;
-        let expected = head.seq.next();
-        if group.first != expected {
-            return Err(bad(CodecError::Gap {
-                expected,
-                found: group.first,
-            }));
-        }
-        let (before, records) = group.decode()?;
-        if before != head {
-            return Err(bad(CodecError::Unlinked { seq: expected }));
-        }
-        head = records.last().map_or(head, Record::cursor);
-    }
-    Ok(head)
-}
-
 impl Group {
     /// The record it follows, and its records.
     fn decode(&self) -> Result<(Cursor, Vec<Record>), StoreError> {
         let (before, frames) = self.split()?;
         let records = codec::decode_frames(frames, before).map_err(bad)?;
         Ok((before, records))
+    }
+
+    /// Checks all of it; the record it follows, and its last one.
+    pub(super) fn verify(&self) -> Result<(Cursor, Cursor), StoreError> {
+        let (before, frames) = self.split()?;
+        let last = codec::verify_frames(frames, before).map_err(bad)?;
+        Ok((before, last))
     }
 
     /// The record before `seq` and the frames from `seq` on. What is skipped is not verified: it
@@ -166,11 +169,14 @@ impl Group {
             .bytes
             .split_first_chunk::<HASH_BYTES>()
             .ok_or_else(|| bad(CodecError::Torn { seq: self.first }))?;
-        let before = Cursor {
-            seq: Seq(self.first.0.saturating_sub(1)),
-            hash: Hash(*hash),
+        let Some(seq) = self.first.0.checked_sub(1).map(Seq) else {
+            return Err(bad(CodecError::Gap {
+                expected: Seq(1),
+                found: self.first,
+            }));
         };
-        Ok((before, frames))
+        let hash = Hash(*hash);
+        Ok((Cursor { seq, hash }, frames))
     }
 }
 

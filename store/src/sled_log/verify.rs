@@ -1,0 +1,93 @@
+//! Verifying the whole local log when it is opened.
+//!
+//! Each group names the hash it follows, so parts of the log are verified side by side and then held
+//! against each other. Invariant: every byte of every record was read and hashed, and the error is
+//! that of the earliest part that has one.
+
+use super::groups::{self, bad};
+use crate::error::StoreError;
+use crate::settings::{VERIFY_PART_RECORDS_MIN, VERIFY_THREADS_MAX};
+use moltbot_core::chain::Cursor;
+use moltbot_core::error::CodecError;
+use moltbot_core::ids::Seq;
+use std::panic::resume_unwind;
+use std::thread;
+
+/// A verified run of records: the position before it, and its last.
+type Run = (Cursor, Cursor);
+
+/// Verifies every record; the position after the last.
+pub(super) fn verify(log: &sled::Tree) -> Result<Cursor, StoreError> {
+    let Some(last) = groups::last_first(log)? else {
+        return Ok(Cursor::START);
+    };
+    let runs = thread::scope(|scope| {
+        let threads: Vec<_> = parts(last)
+            .map(|(from, to)| scope.spawn(move || verify_part(log, from, to)))
+            .collect();
+        let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
+        // sled panics over damage in its own file; whoever opens the log is told.
+        joined
+            .map(|run| run.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    let mut head = Cursor::START;
+    for run in runs {
+        if let Some((before, last)) = run? {
+            follows(head, before)?;
+            head = last;
+        }
+    }
+    Ok(head)
+}
+
+/// Ranges of first seqs, the last without an end, that cover the groups of a log whose last group
+/// begins with `last`.
+fn parts(last: Seq) -> impl Iterator<Item = (Seq, Option<Seq>)> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(VERIFY_THREADS_MAX) as u64;
+    let size = last.0.div_ceil(threads).max(VERIFY_PART_RECORDS_MIN);
+    let count = last.0.div_ceil(size).max(1);
+    (0..count).map(move |part| {
+        let end = (part + 1 < count).then_some(Seq((part + 1) * size));
+        (Seq(part * size), end)
+    })
+}
+
+/// Verifies the groups that begin in this range; `None` when there is none.
+fn verify_part(log: &sled::Tree, from: Seq, to: Option<Seq>) -> Result<Option<Run>, StoreError> {
+    let mut run: Option<Run> = None;
+    for group in groups::within(log, from, to) {
+        let group = group?;
+        if let Some((_, head)) = run
+            && group.first != head.seq.next()
+        {
+            return Err(gap(head, group.first));
+        }
+        let (before, last) = group.verify()?;
+        if let Some((_, head)) = run {
+            follows(head, before)?;
+        }
+        run = Some((run.map_or(before, |(start, _)| start), last));
+    }
+    Ok(run)
+}
+
+/// Whether what follows `before` follows `head`.
+fn follows(head: Cursor, before: Cursor) -> Result<(), StoreError> {
+    if before.seq != head.seq {
+        return Err(gap(head, before.seq.next()));
+    }
+    if before != head {
+        let seq = head.seq.next();
+        return Err(bad(CodecError::Unlinked { seq }));
+    }
+    Ok(())
+}
+
+fn gap(head: Cursor, found: Seq) -> StoreError {
+    bad(CodecError::Gap {
+        expected: head.seq.next(),
+        found,
+    })
+}
