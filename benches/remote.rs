@@ -21,6 +21,7 @@ pub(crate) fn open(server: &S3Server) -> Result<Replica, StoreError> {
         access_key_id: Some(ACCESS_KEY.to_owned()),
         secret_access_key: Some(SECRET_KEY.to_owned()),
         session_token: None,
+        names: moltbot_store::diagnosis::Names::default(),
     };
     Replica::open(&format!("s3://{BUCKET}/log"), &options)
 }

@@ -33,8 +33,8 @@ fn simulate(seed: u64, keep_trace: bool) -> (Run, platform::Seen) {
     let platform = Rc::new(RefCell::new(Platform::default()));
     let load = Gateways::new(Rc::clone(&platform));
     let run = run_with(seed, keep_trace, Box::new(load));
-    let seen = platform.borrow().seen.clone();
-    (run, seen)
+    let what = platform.borrow().seen.clone();
+    (run, what)
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl Outlet {
         loop {
             self.wait_for_turn(chat).await?;
             let error = match send().await {
-                Ok(sent) => return Ok(sent),
+                Ok(taken) => return Ok(taken),
                 Err(error) => error,
             };
             self.obey(&error);
@@ -152,8 +152,8 @@ impl Outlet {
             match self.turn(chat, Instant::now()) {
                 None => return Ok(()),
                 Some(at) => {
-                    self.rest(at.saturating_duration_since(Instant::now()))
-                        .await?
+                    let pause = at.saturating_duration_since(Instant::now());
+                    self.rest(pause).await?;
                 }
             }
         }

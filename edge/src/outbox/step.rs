@@ -290,7 +290,7 @@ impl Steps {
         }
     }
 
-    fn performed(&mut self, state: &State, id: &DeliveryId, outcome: Outcome, out: &mut Vec<Do>) {
+    fn performed(&mut self, known: &State, id: &DeliveryId, outcome: Outcome, out: &mut Vec<Do>) {
         let delivery = id.clone();
         let (stage, action) = match outcome {
             Outcome::Confirmed { receipt } => (
@@ -308,8 +308,8 @@ impl Steps {
             Outcome::Unknown => (Stage::Reporting, Action::MarkDeliveryUnknown { delivery }),
             Outcome::NotSent => (Stage::Reporting, Action::ReturnDelivery { delivery }),
             Outcome::Shown => {
-                let known = state.deliveries.get(id);
-                let before = known.and_then(|delivery| delivery.attempted);
+                let open = known.deliveries.get(id);
+                let before = open.and_then(|delivery| delivery.attempted);
                 let stage = Stage::Recording { before };
                 (stage, Action::AttemptDelivery { delivery })
             }

@@ -10,7 +10,7 @@ use url::Url;
 /// A Telegram bot.
 #[derive(Debug, Clone)]
 pub struct TelegramBot {
-    /// Its token, from @BotFather.
+    /// Its token, from `@BotFather`.
     pub token: Secret,
     /// Another Bot API server than Telegram's own.
     pub api_url: Option<Url>,
