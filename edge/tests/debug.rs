@@ -82,7 +82,7 @@ async fn only_whom_the_gate_lets_through_may_look() {
     }
     let inner = "/debug/gateway-api?path=/api/admin/devices";
     let said = ask(&gateway, "GET", inner, &[jwt(&token)]).await.json();
-    assert_eq!(said["body"], json!({ "pending": [], "paired": [] }));
+    assert_eq!(said["body"]["paired"], json!([]));
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn the_command_line_runs_what_stands_in_the_list_and_never_a_shell() {
     );
     let devices = look(&gateway, "cli?cmd=moltbot+devices+list+--json").await;
     let list: Value = serde_json::from_str(devices["stdout"].as_str().unwrap()).unwrap();
-    assert_eq!(list, json!({ "pending": [], "paired": [] }));
+    assert_eq!(list["paired"], json!([]));
     let whole = look(&gateway, "cli?cmd=moltbot+log+verify").await;
     assert!(
         whole["stdout"].as_str().unwrap().starts_with("whole: "),

@@ -133,6 +133,10 @@ async fn no_secret_is_in_any_line_answer_file_or_object() {
         .with("MOLTBOT_REPLICA_URL", &format!("s3://{BUCKET}/p"))
         .with("AWS_ENDPOINT_URL_S3", &server.url())
         .with("ANTHROPIC_BASE_URL", &parrot())
+        .with("TELEGRAM_API_URL", &parrot())
+        // Access is configured, and skipped: this test has nobody's tokens.
+        .with("CF_ACCESS_TEAM_DOMAIN", "team.cloudflareaccess.com")
+        .with("E2E_TEST_MODE", "true")
         // Every library says all it knows.
         .with("MOLTBOT_LOG", "debug");
     for name in SECRETS.iter().filter(|name| !is_left_out(name)) {

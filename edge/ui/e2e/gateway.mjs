@@ -84,7 +84,13 @@ export class Gateway {
   }
 
   env() {
-    return { MOLTBOT_HOME: this.home, NO_COLOR: "1", PATH: process.env.PATH };
+    return {
+      MOLTBOT_HOME: this.home,
+      // The pages of these tests read the log as people do.
+      MOLTBOT_LOG_FORMAT: "text",
+      NO_COLOR: "1",
+      PATH: process.env.PATH,
+    };
   }
 
   async logged(text) {

@@ -96,6 +96,9 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         }
     };
     world.note(gateway, || format!("claimed {claimed:?}"));
+    if let Err(error) = load_keys(&world, gateway, &keyring).await {
+        return world.ended(gateway, &error);
+    }
     world.count(|counts| counts.claims += 1);
     world.set_phase(gateway, Phase::Running(claimed.epoch));
     replicated(&world, &disk, Cursor::START, claimed.head);
@@ -122,9 +125,6 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         Rc::clone(&mailbox),
     );
     world.spawn(gateway, Box::pin(shipping));
-    if let Err(error) = load_keys(&world, gateway, &keyring).await {
-        return world.ended(gateway, &error);
-    }
     let machine = Machine {
         reader: disk.reader(),
         log: Box::new(disk),
