@@ -13,93 +13,11 @@
     reason = "a test fails by panicking and says when it is skipped"
 )]
 
-use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
 use moltbot_channels::telegram::Telegram;
+use moltbot_channels::testing::emulator::Emulator;
 use moltbot_channels::{Channel, Chat, ChatKind, InboundContent, InboundMessage, Inbox};
-use serde_json::{Value, json};
-use telegram_http::Client;
 
 const TOKEN: &str = "4242:AA-emulated";
-
-/// The emulator; it ends with this value.
-struct Emulator {
-    url: String,
-    process: Child,
-    client: Client,
-}
-
-impl Emulator {
-    /// `Err` says why there is none.
-    fn start() -> Result<Emulator, String> {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/telegram-test-api");
-        if !folder.join("node_modules").is_dir() {
-            let install = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
-            let npm = Command::new("npm")
-                .args(install)
-                .current_dir(&folder)
-                .output();
-            let output = npm.map_err(|error| format!("npm: {error}"))?;
-            if !output.status.success() {
-                let said = String::from_utf8_lossy(&output.stderr);
-                return Err(format!("npm ci: {said}"));
-            }
-        }
-        let mut process = Command::new("node")
-            .arg("start.js")
-            .current_dir(&folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("node: {error}"))?;
-        let mut url = String::new();
-        let stdout = process.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut url).unwrap();
-        let url = url.trim().to_owned();
-        let client = Client::new();
-        Ok(Emulator {
-            url,
-            process,
-            client,
-        })
-    }
-
-    async fn ask(&self, path: &str, body: &Value) -> Value {
-        let request = self.client.post(format!("{}/{path}", self.url)).json(body);
-        request.send().await.unwrap().json().await.unwrap()
-    }
-
-    /// The person with this id writes to the bot directly.
-    async fn say(&self, person: i64, text: &str) {
-        let from = json!({"id": person, "first_name": "Li", "username": "li", "is_bot": false});
-        let chat = json!({"id": person, "first_name": "Li", "type": "private"});
-        let date = 1_700_000_000;
-        let message =
-            json!({"botToken": TOKEN, "from": from, "chat": chat, "date": date, "text": text});
-        self.ask("sendMessage", &message).await;
-    }
-
-    /// What the bot's messages say now, with their parameters.
-    async fn shown(&self) -> Vec<Value> {
-        let history = self
-            .ask("getUpdatesHistory", &json!({"token": TOKEN}))
-            .await;
-        let history = history["result"].as_array().unwrap().clone();
-        let messages = history.into_iter().map(|update| update["message"].clone());
-        messages
-            .filter(|message| message["chat_id"].is_i64())
-            .collect()
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 async fn receive(inbox: &mut Box<dyn Inbox>) -> InboundMessage {
     // The emulator does not wait for what comes.
@@ -116,18 +34,10 @@ async fn receive(inbox: &mut Box<dyn Inbox>) -> InboundMessage {
 
 #[tokio::test]
 async fn a_conversation_through_an_independent_emulator() {
-    let emulator = match Emulator::start() {
-        Ok(emulator) => emulator,
-        Err(why) => {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "CI needs the emulator: {why}"
-            );
-            println!("skipped, there is no emulator: {why}");
-            return;
-        }
+    let Some(emulator) = Emulator::start_or_skip(TOKEN) else {
+        return;
     };
-    let telegram = Telegram::new(TOKEN, Some(emulator.url.parse().unwrap())).unwrap();
+    let telegram = Telegram::new(TOKEN, Some(emulator.url())).unwrap();
     let account = telegram.identify().await.unwrap();
     assert_eq!(account.handle.as_deref(), Some("TestNameBot"));
 

@@ -8,6 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "ui")]
+#[path = "telegram/browser.rs"]
+mod browser;
 #[path = "telegram/restarts.rs"]
 mod restarts;
 mod support;

@@ -4,9 +4,12 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`conformance`] | what the gateway relies on, checked with any [`Channel`](crate::Channel) |
+//! | `emulator` | an independent Telegram Bot API, with the feature `telegram` |
 //! | [`telegram`] | a strict Telegram Bot API |
 
 pub mod conformance;
+#[cfg(feature = "telegram")]
+pub mod emulator;
 pub mod telegram;
 
 pub use telegram::{Fault, Person, Sent, TelegramServer};
