@@ -49,7 +49,7 @@ async fn the_same_update_a_hundred_times_across_kills_is_one_message_and_one_ans
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_between_attempt_and_receipt_is_unknown_until_the_operator_decides() {
     let mut story = Story::begin("open").await;
-    let delay = Fault::Delay(Duration::from_secs(60));
+    let delay = Fault::Delay(Duration::from_mins(1));
     story.telegram.fault("sendMessage", delay);
     story.telegram.say(&li(), "echo maybe");
     let asked = |calls: Vec<String>| calls.iter().filter(|call| *call == "sendmessage").count();
