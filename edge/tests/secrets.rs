@@ -117,6 +117,20 @@ fn unseen_below(directory: &Path) -> usize {
     files
 }
 
+/// Everything below `/debug/`.
+const DEBUG: [&str; 10] = [
+    "version",
+    "processes?logs=true",
+    "gateway-api?path=/api/admin/storage",
+    "cli?cmd=moltbot%20--version",
+    "cli?cmd=moltbot%20log%20stats",
+    "logs",
+    "ws-test",
+    "env",
+    "container-config",
+    "access",
+];
+
 async fn raw(gateway: &Gateway, verb: &str, path: &str, token: &str) -> Vec<u8> {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = http.request(verb.parse().unwrap(), gateway.url(path));
@@ -137,6 +151,7 @@ async fn no_secret_is_in_any_line_answer_file_or_object() {
         // Access is configured, and skipped: this test has nobody's tokens.
         .with("CF_ACCESS_TEAM_DOMAIN", "team.cloudflareaccess.com")
         .with("E2E_TEST_MODE", "true")
+        .with("DEBUG_ROUTES", "true")
         // Every library says all it knows.
         .with("MOLTBOT_LOG", "debug");
     for name in SECRETS.iter().filter(|name| !is_left_out(name)) {
@@ -186,6 +201,13 @@ async fn no_secret_is_in_any_line_answer_file_or_object() {
     }
     for path in ["/health", "/ready", "/status", "/api/status", "/metrics"] {
         unseen(path, &raw(&gateway, "GET", path, &token).await);
+    }
+    for path in DEBUG {
+        let path = format!("/debug/{path}");
+        let answer = raw(&gateway, "GET", &path, &token).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(!text.contains("Not Found"), "{path}: {text}");
+        unseen(&path, &answer);
     }
     let sync = raw(&gateway, "POST", "/api/admin/storage/sync", &token).await;
     assert!(String::from_utf8_lossy(&sync).contains("Sync completed"));
