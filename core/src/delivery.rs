@@ -236,8 +236,8 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
         }
         Action::ReturnDelivery { delivery } => {
             require_system(&command.actor)?;
-            let open = expect(draft, delivery, &[Attempted])?;
-            if !open.receipt.is_empty() {
+            let open = expect(draft, delivery, &[Streaming, Attempted])?;
+            if !open.receipt.is_empty() || open.text_seq.is_none() {
                 return Err(wrong_status());
             }
             let delivery = delivery.clone();
@@ -482,6 +482,19 @@ mod tests {
         scene.check(&Actor::System, interrupt, "run_interrupted");
         scene.check(&Actor::Local, RESEND(id.clone()), "delivery_resent");
         scene.check(&Actor::System, ATTEMPT(id), "delivery_attempted");
+    }
+
+    #[test]
+    fn an_answer_begun_and_surely_not_shown_is_due_once_it_is_written() {
+        let (mut scene, id) = streaming();
+        let back = || Action::ReturnDelivery {
+            delivery: id.clone(),
+        };
+        scene.check(&Actor::System, back(), "!wrong_status");
+        let interrupt = Action::InterruptRun { run: "1".into() };
+        scene.check(&Actor::System, interrupt, "run_interrupted");
+        scene.check(&Actor::System, back(), "delivery_returned");
+        scene.check(&Actor::System, ATTEMPT(id.clone()), "delivery_attempted");
     }
 
     #[test]

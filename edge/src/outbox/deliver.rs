@@ -183,13 +183,12 @@ impl Reply {
     /// Posts the first form and records where it is, so that a process after this one can finish it.
     async fn post_first(&self, piece: &Piece) -> Result<MessageId, NotDelivered> {
         let posted = self.platform.outlet.post(&self.chat, piece).await;
-        let message = posted.map_err(|error| match error {
-            // Begun and never posted; whether the end of the answer is known decides what follows.
-            NotDelivered::Stopped => NotDelivered::Unknown {
-                reason: "the gateway stopped before the reply was posted".to_owned(),
-            },
-            error => error,
-        })?;
+        if posted == Err(NotDelivered::Stopped) {
+            // It is due again once it is written, and its end is about to be recorded.
+            let mut head = self.running.view.head();
+            let _ = head.wait_for(|_| self.is_written()).await;
+        }
+        let message = posted?;
         let action = Action::PostDelivery {
             delivery: self.id.clone(),
             receipt: vec![message.0.clone()],

@@ -116,7 +116,8 @@ impl Steps {
         interrupted.chain(unknown).collect()
     }
 
-    /// From now on nothing is begun; what is under way is finished.
+    /// From now on nothing is begun; what is under way is finished. Whoever calls this sends nothing
+    /// any more that is not being sent already.
     pub fn begin_nothing_more(&mut self) {
         self.is_ending = true;
     }
@@ -246,12 +247,20 @@ impl Steps {
             let Stage::Shipping { attempt, since_ms } = *stage else {
                 continue;
             };
+            let is_untouched = delivery.receipt.is_empty();
+            if self.is_ending && is_untouched && delivery.status == DeliveryStatus::Attempted {
+                // Nothing was sent yet, so the next process begins anew.
+                let delivery = id.clone();
+                *stage = Stage::Reporting;
+                out.push(Do::Submit(id.clone(), Action::ReturnDelivery { delivery }));
+                continue;
+            }
             let waited_ms = now_ms.saturating_sub(since_ms);
-            let is_late = waited_ms >= ATTEMPT_REPLICATION_WAIT_MS;
+            let is_late = self.is_ending || waited_ms >= ATTEMPT_REPLICATION_WAIT_MS;
             if shipped < attempt && !is_late {
                 continue;
             }
-            if shipped < attempt {
+            if shipped < attempt && !self.is_ending {
                 out.push(Do::Report(Action::RecordLoweredDurability {
                     what: "delivery_attempted".to_owned(),
                     seq: attempt,

@@ -1,6 +1,6 @@
 //! What is received is recorded once and what is sent is sent once, whenever the process dies.
 
-use super::{Fault, Story, li};
+use super::{Fault, Sent, Story, li};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -98,6 +98,26 @@ async fn an_answer_that_a_kill_cut_short_is_finished_in_the_same_message() {
         .await
         .unwrap_or_else(|error| panic!("{error}\n{}", story.gateway.log()));
     assert_eq!(sent.len(), 1, "{sent:?}");
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_a_shutdown_cut_short_is_finished_in_the_same_message() {
+    let mut story = Story::begin("open").await;
+    let words: Vec<String> = (0..400).map(|n| format!("word{n}")).collect();
+    story
+        .telegram
+        .say(&li(), &format!("echo {}", words.join(" ")));
+    story.sent(1).await;
+    story.gateway.terminate();
+    assert!(story.gateway.wait().success());
+    story.start_again().await;
+    let is_finished = |sent: &[Sent]| sent.iter().any(|sent| sent.text().contains("restarted"));
+    let sent = story.telegram.wait_for(is_finished).await;
+    let sent = sent.unwrap_or_else(|error| panic!("{error}\n{}", story.gateway.log()));
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert!(sent[0].text().starts_with("word0 word1 "), "{sent:?}");
+    assert_eq!(records(&story, "delivery_unknown").await.len(), 0);
     story.end().await;
 }
 
