@@ -197,6 +197,25 @@ async fn what_does_not_fit_one_message_becomes_several_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_with_too_many_messages_waits_and_the_others_do_not() {
+    let story = Story::begin("open").await;
+    for n in 0..12 {
+        let words = "word ".repeat(20);
+        story.telegram.say(&li(), &format!("echo {words}{n}"));
+    }
+    let bo = Person::new(8, "Bo");
+    story.telegram.say(&bo, "echo quick");
+    let of = |sent: &[Sent], chat| sent.iter().filter(|sent| sent.chat == chat).count();
+    let is_answered = |sent: &[Sent]| sent.iter().any(|sent| sent.text() == "quick");
+    let sent = story.telegram.wait_for(is_answered).await.unwrap();
+    assert!(of(&sent, 7) < 12, "{sent:?}");
+    let all = story.telegram.wait_for(|sent| of(sent, 7) == 12).await;
+    let last = all.unwrap().into_iter().rfind(|sent| sent.chat == 7);
+    assert!(last.is_some());
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_that_telegram_asks_for_is_kept() {
     let story = Story::begin("open").await;
     story

@@ -11,12 +11,13 @@ use crate::limits::{
 };
 use crate::writer::{Intent, Refused};
 use moltbot_channels::{
-    ChannelError, ChannelErrorKind, ChatKind, Inbound, InboundContent, InboundMessage, Inbox,
+    ChannelError, ChannelErrorKind, ChatKind, Inbound, InboundContent, InboundMessage, Inbox, Mark,
 };
 use moltbot_core::actor::Actor;
 use moltbot_core::chain::Hash;
 use moltbot_core::command::{Action, Idempotency};
 use moltbot_core::ids::{RunId, Seq};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info, warn};
@@ -74,7 +75,8 @@ async fn identify(platform: &Platform) -> Result<(), ChannelError> {
     Ok(())
 }
 
-/// Records a batch in order, then lets the platform forget it.
+/// Records a batch in order, then lets the platform forget it, but for what comes after a message
+/// that has to wait: the platform keeps that and brings it again.
 async fn take(
     gateway: &Gateway,
     running: &Running,
@@ -84,17 +86,46 @@ async fn take(
 ) -> Result<(), Stopping> {
     let mut last = Seq::ZERO;
     let mut upto = None;
+    let mut held_back = BTreeSet::new();
     for inbound in batch {
         match inbound.content {
             InboundContent::Message(message) if message.chat_kind == ChatKind::Direct => {
-                last = last.max(record(gateway, running, platform, &inbound.key, *message).await?);
+                let sender = message.sender.id.clone();
+                // What one person writes stays in order; the others do not wait for him.
+                if !held_back.contains(&sender) {
+                    match record(running, platform, &inbound.key, &message).await? {
+                        Some(seq) => last = last.max(seq),
+                        None => _ = held_back.insert(sender),
+                    }
+                }
             }
             InboundContent::Message(_) => debug!("a message in a group is not answered"),
             InboundContent::Ignored { reason } => debug!(reason, "ignored"),
         }
-        upto = upto.max(Some(inbound.mark));
+        if held_back.is_empty() {
+            upto = upto.max(Some(inbound.mark));
+        }
     }
-    let Some(upto) = upto else { return Ok(()) };
+    if let Some(upto) = upto {
+        confirm(running, platform, inbox, last, upto).await?;
+    }
+    if held_back.is_empty() {
+        return Ok(());
+    }
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(HELD_BACK_RETRY_MS)) => Ok(()),
+        _ = gateway.stopped() => Err(Stopping),
+    }
+}
+
+/// Lets the platform forget what is recorded, once that is as safe as it is going to be.
+async fn confirm(
+    running: &Running,
+    platform: &Platform,
+    inbox: &mut dyn Inbox,
+    last: Seq,
+    upto: Mark,
+) -> Result<(), Stopping> {
     if !running.replicated(last, INBOX_REPLICATION_WAIT_MS).await {
         let name = platform.channel.name();
         warn!(
@@ -118,31 +149,21 @@ async fn take(
     Ok(())
 }
 
-/// Records a message; the last record that must be safe before it is confirmed.
+/// Records a message; the last record that must be safe before it is confirmed. `None`: too many
+/// messages of this person wait for an answer, so it has to come again.
 async fn record(
-    gateway: &Gateway,
     running: &Running,
     platform: &Platform,
     key: &str,
-    message: InboundMessage,
-) -> Result<Seq, Stopping> {
-    let intent = intent(platform, key, &message);
-    loop {
-        match running.submit(intent.clone()).await {
-            Ok(accepted) => return Ok(accepted.seq),
-            Err(Refused::Stopped) => return Err(Stopping),
-            Err(Refused::Rejected(rejection)) if rejection.code == "session_busy" => {
-                // Too many of his messages wait for an answer: the platform keeps this one so long.
-                let pause = Duration::from_millis(HELD_BACK_RETRY_MS);
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    _ = gateway.stopped() => return Err(Stopping),
-                }
-            }
-            Err(Refused::Rejected(rejection)) => {
-                warn!(channel = platform.channel.name(), %rejection, "a message was not taken");
-                return Ok(Seq::ZERO);
-            }
+    message: &InboundMessage,
+) -> Result<Option<Seq>, Stopping> {
+    match running.submit(intent(platform, key, message)).await {
+        Ok(accepted) => Ok(Some(accepted.seq)),
+        Err(Refused::Stopped) => Err(Stopping),
+        Err(Refused::Rejected(no)) if no.code == "session_busy" => Ok(None),
+        Err(Refused::Rejected(rejection)) => {
+            warn!(channel = platform.channel.name(), %rejection, "a message was not taken");
+            Ok(Some(Seq::ZERO))
         }
     }
 }
