@@ -43,8 +43,8 @@ function Admin() {
       </a>
       <Sidebar />
       <main class="admin" id="content">
-        <DevBanner />
         <TopBar onRestart={() => setRestarting(true)} />
+        <DevBanner />
         <Banner link={link.value} head={head.value} draft={false} onRetry={retryNow} />
         {readOnly && <p class="banner">{t("link.readOnly", { reason: readOnly })}</p>}
         <div class="admin-body">{view.value === "backup" ? <Backup /> : <Devices />}</div>

@@ -15,6 +15,20 @@ export function Channels() {
   );
 }
 
+/** What is wrong, at the head of the page: whoever looks for it looks there first. */
+export function ChannelTrouble() {
+  const wrong = accountsOf(channels.value).filter(([, { lastError }]) => lastError);
+  return (
+    <>
+      {wrong.map(([channel, account]) => (
+        <p class="page-warning" key={`${channel} ${account.accountId}`}>
+          <strong>{t(STATES[account.state][0])}</strong> · {account.lastError}
+        </p>
+      ))}
+    </>
+  );
+}
+
 function Content() {
   if (channels.value === null) {
     if (!channelsFailed.value) return <p class="soft">{t("channels.loading")}</p>;

@@ -341,8 +341,10 @@ describe("channels", () => {
     tell({ state: "stopped", lastError });
     expect(section().getByText("Stopped")).toBeTruthy();
     expect(section().getByText(lastError)).toBeTruthy();
+    expect(document.querySelector(".page-warning")?.textContent).toBe(`Stopped · ${lastError}`);
     tell({});
     expect(section().queryByText(lastError)).toBeNull();
+    expect(document.querySelector(".page-warning")).toBeNull();
   });
 
   it("are shown to who may only read", () => {

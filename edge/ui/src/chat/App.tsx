@@ -46,8 +46,8 @@ function Chat() {
       </a>
       <Sidebar />
       <main class="chat" id="content">
-        <DevBanner />
         <TopBar />
+        <DevBanner />
         <Banner link={link.value} head={head.value} draft onRetry={retryNow} />
         {readOnly && <p class="banner">{t("link.readOnly", { reason: readOnly })}</p>}
         <Transcript key={sessionKey.value} follow={follow} />
