@@ -114,7 +114,7 @@ kinds! {
     14 "pairing_expired"          PairingExpired 1 true;
     15 "device_token_rotated"     DeviceTokenRotated 1 true;
     20 "peer_pairing_requested"   PeerPairingRequested 1 true;
-    21 "peer_approved"            PeerApproved 1 true;
+    21 "peer_approved"            PeerApproved 2 true;
     22 "peer_blocked"             PeerBlocked 1 true;
     30 "session_created"          SessionCreated 1 true;
     31 "message_received"         MessageReceived 1 true;
@@ -358,6 +358,9 @@ events! {
         account: String,
         /// Whether this person is the operator himself, who shares the main session.
         is_operator: bool,
+        /// What the platform calls a person who was let in without having asked; who asked said it
+        /// then.
+        name: Option<Content>,
     }
 
     /// A person on a channel may not talk to the assistant and is not heard again.
@@ -577,6 +580,7 @@ impl Event {
             Event::DevicePairingRequested(event) => vec![&mut event.name, &mut event.address],
             Event::DeviceApproved(event) => vec![&mut event.name],
             Event::PeerPairingRequested(event) => vec![&mut event.name, &mut event.message],
+            Event::PeerApproved(event) => event.name.iter_mut().collect(),
             Event::MessageReceived(event) => vec![&mut event.text],
             Event::RunCompleted(event) => vec![&mut event.text],
             Event::RunCancelled(event) => vec![&mut event.text],

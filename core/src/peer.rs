@@ -70,13 +70,14 @@ impl Peers {
             .request_of(&event.peer)
             .map(|request| request.asked.name.clone());
         let known = self.known(&event.peer).and_then(|peer| peer.name.clone());
+        let name = event.name.clone().or(asked).or(known);
         self.pending
             .retain(|_, request| request.asked.peer != event.peer);
         self.blocked.remove(&event.peer);
         let peer = Peer {
             channel: event.channel.clone(),
             account: event.account.clone(),
-            name: asked.or(known),
+            name,
             is_operator: event.is_operator,
             seq: record.seq,
         };
@@ -136,6 +137,7 @@ pub(crate) fn decide(draft: &mut Draft, command: &Command) -> Result<(), Rejecti
                 channel: channel.clone(),
                 account,
                 is_operator,
+                name: None,
             });
             // Whoever waits is told; who was let in before knows.
             if waited {
@@ -232,11 +234,13 @@ fn receive(
             session::receive(draft, command, &key, inbound.run, inbound.text)
         }
         (None, DmPolicy::Open) => {
+            let name = draft.content(&format!("peer/{peer}"), "self", inbound.name);
             draft.push(PeerApproved {
                 peer: peer.clone(),
                 channel: inbound.channel.to_owned(),
                 account: inbound.account.to_owned(),
                 is_operator: false,
+                name: Some(name),
             });
             let key = session_key(inbound.channel, peer, false);
             session::receive(draft, command, &key, inbound.run, inbound.text)

@@ -10,8 +10,14 @@ use std::borrow::Cow;
 /// One step: payload of `(kind, from)` to payload of `(kind, from + 1)`.
 type Step = (u16, u16, fn(&[u8]) -> Result<Vec<u8>, CodecError>);
 
-/// All steps. Every kind is still in its first form.
-const STEPS: &[Step] = &[];
+/// All steps.
+const STEPS: &[Step] = &[(21, 1, peer_approved_1)];
+
+/// The first form had no name, which is the last field: `None` is one byte.
+#[expect(clippy::unnecessary_wraps, reason = "other steps may fail")]
+fn peer_approved_1(payload: &[u8]) -> Result<Vec<u8>, CodecError> {
+    Ok([payload, &[0]].concat())
+}
 
 /// The payload in the newest form that steps lead to, and its version.
 pub(crate) fn to_newest(
@@ -42,6 +48,7 @@ fn climb<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Event, PeerApproved};
 
     #[test]
     fn steps_chain_until_no_step_is_left() {
@@ -53,5 +60,21 @@ mod tests {
         assert_eq!((version, payload.as_ref()), (3, [0, 1, 2].as_slice()));
         let (version, payload) = climb(steps, 8, 1, &[0]).unwrap();
         assert_eq!((version, payload.as_ref()), (1, [0].as_slice()));
+    }
+
+    #[test]
+    fn an_approval_of_the_first_form_has_no_name_and_is_otherwise_the_same() {
+        // Person, channel, account, and that he is the operator.
+        let first = b"\x02p1\x08telegram\x03bot\x01";
+        let event = Event::decode(21, 1, first).unwrap();
+        let expected = PeerApproved {
+            peer: "p1".into(),
+            channel: "telegram".into(),
+            account: "bot".into(),
+            is_operator: true,
+            name: None,
+        };
+        assert_eq!(event, Event::from(expected));
+        assert!(Event::decode(21, 1, &first[..15]).is_err(), "cut short");
     }
 }

@@ -127,6 +127,8 @@ pub const REFUSALS_INTERVAL_MS: i64 = 60_000;
 pub const CLAIM_RETRY_MS: (u64, u64) = (500, 15_000);
 /// Time for one self-test of the remote log.
 pub const SELF_TEST_MS_MAX: u64 = 4_000;
+/// Time for one check of `moltbot doctor` that asks somebody else.
+pub const DOCTOR_CHECK_MS_MAX: u64 = 15_000;
 /// Wait before a self-test that failed is repeated, while the log is not claimed.
 pub const SELF_TEST_RETRY_STARTING_MS: u64 = 10_000;
 /// Wait before a self-test that failed is repeated, afterwards.

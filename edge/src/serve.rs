@@ -19,6 +19,7 @@ use crate::settings::Settings;
 use crate::stamp;
 use crate::storage;
 use crate::ws::hub::Close;
+use crate::ws::methods::channels;
 use crate::ws::notify;
 use moltbot_core::actor::Scope;
 use moltbot_store::ship_task::{self, ShipSetup};
@@ -69,6 +70,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
     gateway.set_running(Arc::clone(&running));
     let outbox = Outbox::new(&gateway, &running);
     let outbox = tokio::spawn(outbox.run(Duration::from_millis(SHUTDOWN_DELIVERIES_MS)));
+    channels::announce(&gateway, &running);
     for (_, platform) in running.channels.iter() {
         let (gateway, running) = (Arc::clone(&gateway), Arc::clone(&running));
         tokio::spawn(receive::keep(gateway, running, Arc::clone(platform)));

@@ -1,5 +1,6 @@
 //! The command line: what it says, what it does, and its exit codes.
 
+#![allow(unreachable_pub, reason = "a module of a test has no outside")]
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -8,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/s3.rs"]
+mod s3;
 mod support;
 
 #[path = "cli/log.rs"]

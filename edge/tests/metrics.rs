@@ -13,6 +13,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 use support::client::{ALL, Client, Device};
 use support::{Gateway, Home, PATIENCE};
@@ -243,4 +244,53 @@ async fn lines_are_json_when_nobody_looks() {
             .unwrap()
             .starts_with("http://127.0.0.1:")
     );
+}
+
+/// The table of `docs/metrics.md` as rows of `name | kind | meaning`.
+fn documented() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| `moltbot_"));
+    rows.filter_map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        // The other table, of alarms, has two columns.
+        let [name, kind, _labels, meaning] = cells[..] else {
+            return None;
+        };
+        Some(format!("{name} | {kind} | {meaning}"))
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_as_it_explains_itself() {
+    let home = Home::new();
+    let gateway = home.start();
+    let mut client = operator(&gateway).await;
+    client.chat("main", "echo one", "r1").await;
+    let wrong = [("authorization", "Bearer not-the-token")];
+    gateway.http("GET", "/metrics", &wrong, "").await;
+    let deadline = Instant::now() + PATIENCE;
+    // What has no series yet does not explain itself.
+    while sum(&scrape(&gateway).await, &["tokens_total"]) < 1.0 {
+        assert!(Instant::now() < deadline);
+    }
+    let token = format!("Bearer {}", gateway.token());
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let asked = http
+        .get(gateway.url("/metrics"))
+        .header("authorization", token);
+    let text = asked.send().await.unwrap().text().await.unwrap();
+    let mut helps = BTreeMap::new();
+    let mut explained = Vec::new();
+    for line in text.lines() {
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) {
+            helps.insert(name.to_owned(), help.trim_end_matches('.').to_owned());
+        }
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' ')) {
+            explained.push(format!("`{name}` | {kind} | {}", helps[name]));
+        }
+    }
+    explained.sort();
+    assert_eq!(documented(), explained, "{}", explained.join("\n"));
 }

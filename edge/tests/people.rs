@@ -11,8 +11,10 @@
 
 mod support;
 
+use moltbot_channels::testing::telegram::{Fault, Person, TelegramServer};
 use moltbot_edge::limits::{AUTH_FAILURES_MAX, AUTH_WINDOW_MS};
 use serde_json::{Value, json};
+use std::time::Duration;
 use support::client::{ALL, CHAT, Client, Device};
 use support::{Gateway, Home};
 
@@ -191,6 +193,95 @@ async fn the_command_line_says_whom_it_does_not_find() {
         assert!(
             error.contains("`ABCD2345`") && error.contains("moltbot peers list"),
             "{error}"
+        );
+    }
+}
+
+/// The bot's account as `channels.status` and the event tell it.
+fn bot(status: &Value) -> &Value {
+    &status["channelAccounts"]["telegram"][0]
+}
+
+#[tokio::test]
+async fn without_a_platform_there_is_no_channel() {
+    let home = Home::new();
+    let gateway = home.start();
+    let mut client = enter(&gateway, &CHAT).await;
+    let status = client.request("channels.status", json!({})).await.unwrap();
+    assert_eq!(status["channelOrder"], json!([]));
+    assert_eq!(status["channelAccounts"], json!({}));
+    let health = &client.hello["snapshot"]["health"];
+    assert_eq!(health["channels"], json!({}));
+    let events = client.hello["features"]["events"].as_array().unwrap();
+    assert!(events.contains(&json!("channels.changed")));
+}
+
+#[tokio::test]
+async fn a_platform_is_watched_from_connecting_to_receiving_and_through_a_failure() {
+    const TOKEN: &str = "4711:the-token-of-the-status-test-1234567";
+    let telegram = TelegramServer::start(TOKEN).await.unwrap();
+    // Nobody can say who the bot is before somebody looks.
+    telegram.fault("getMe", Fault::Delay(Duration::from_secs(2)));
+    let home = Home::new()
+        .with("TELEGRAM_BOT_TOKEN", TOKEN)
+        .with("TELEGRAM_API_URL", telegram.url().as_str())
+        .with("TELEGRAM_DM_POLICY", "allowlist");
+    let gateway = home.start();
+    let mut client = enter(&gateway, &CHAT).await;
+    let mut now = client.request("channels.status", json!({})).await.unwrap();
+    assert_eq!(now["channelOrder"], json!(["telegram"]));
+    assert_eq!(now["channelLabels"]["telegram"], "Telegram");
+    assert_eq!(bot(&now)["dmPolicy"], "allowlist");
+    while bot(&now)["state"] != "receiving" {
+        assert_eq!(bot(&now)["connected"], false);
+        now = client.event("channels.changed").await;
+    }
+    assert_eq!(bot(&now)["handle"], "moltbot_test_bot");
+    assert_eq!(now["channelDefaultAccountId"]["telegram"], "4711");
+    assert!(bot(&now)["sinceMs"].as_i64() > Some(0));
+    assert_eq!(bot(&now)["lastError"], Value::Null);
+    let health = client.request("health", json!({})).await.unwrap();
+    assert_eq!(health["channels"]["telegram"]["state"], "receiving");
+
+    telegram.fault(
+        "getUpdates",
+        Fault::Refused {
+            code: 401,
+            description: "Unauthorized".into(),
+        },
+    );
+    let person = Person::new(7, "Li");
+    telegram.say(&person, "hello");
+    while bot(&now)["state"] != "stopped" {
+        now = client.event("channels.changed").await;
+    }
+    let sentence = "Telegram refuses the bot token: check TELEGRAM_BOT_TOKEN";
+    assert_eq!(bot(&now)["lastError"], sentence);
+    assert_eq!(bot(&now)["running"], false);
+    assert!(!now.to_string().contains("status-test"), "{now}");
+    let asked = client.request("channels.status", json!({})).await.unwrap();
+    assert_eq!(asked["channels"]["telegram"]["lastError"], sentence);
+}
+
+#[tokio::test]
+async fn who_is_let_in_by_the_policy_has_a_name_and_can_be_said_to_be_the_operator() {
+    const TOKEN: &str = "4711:the-token-of-the-open-policy-12345678";
+    let telegram = TelegramServer::start(TOKEN).await.unwrap();
+    let home = Home::new()
+        .with("TELEGRAM_BOT_TOKEN", TOKEN)
+        .with("TELEGRAM_API_URL", telegram.url().as_str())
+        .with("TELEGRAM_DM_POLICY", "open");
+    let gateway = home.start();
+    let mut client = enter(&gateway, &ALL).await;
+    telegram.say(&Person::new(7, "Li"), "hello");
+    let resolved = client.event("peer.pair.resolved").await;
+    assert_eq!(resolved["decision"], "approved");
+    for is_operator in [false, true, false] {
+        let params = json!({ "peerId": "telegram:7", "isOperator": is_operator });
+        let said = client.request("peer.approve", params).await.unwrap();
+        assert_eq!(
+            (&said["peer"]["name"], &said["peer"]["isOperator"]),
+            (&json!("Li"), &json!(is_operator))
         );
     }
 }

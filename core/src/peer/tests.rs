@@ -139,6 +139,18 @@ fn the_policy_decides_about_strangers() {
 }
 
 #[test]
+fn who_is_let_in_by_policy_keeps_the_name_the_platform_gave() {
+    let mut scene = Scene::founded();
+    let hello = || write_in("telegram", "1", DmPolicy::Open);
+    scene.check(&peer("bo"), hello(), &format!("peer_approved {FIRST}"));
+    let name_of = |scene: &Scene| scene.state.peers.approved[&PeerId::from("bo")].name.clone();
+    let named = name_of(&scene);
+    assert!(named.is_some());
+    scene.check(&Actor::Local, approve("bo", true), "peer_approved");
+    assert_eq!(name_of(&scene), named, "saying who he is loses no name");
+}
+
+#[test]
 fn a_request_that_lapsed_cannot_be_approved() {
     let mut scene = asked();
     scene.now_ms += PEER_REQUEST_TTL_MS;

@@ -1,15 +1,21 @@
 //! `moltbot doctor`: looks at everything a start needs and says what to do. Never prints a secret.
 
 use super::say;
+use crate::auth::access::Verifier;
 use crate::exit::{Exit, Failure};
 use crate::home;
+use crate::limits::{DOCTOR_CHECK_MS_MAX, SELF_TEST_MS_MAX};
 use crate::models;
 use crate::settings::Settings;
+use crate::stamp;
 use moltbot_agent::Choice;
 use moltbot_agent::model::KeyCheck;
+use moltbot_channels::Channel as _;
+use moltbot_channels::telegram::Telegram;
 use moltbot_store::replica::Replica;
-use moltbot_store::restore;
+use moltbot_store::{restore, self_test};
 use std::net::TcpListener;
+use std::time::Duration;
 
 /// One thing that was looked at: its name, and what is wrong with it if anything is.
 type Finding = (&'static str, Result<String, String>);
@@ -20,9 +26,17 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
         ("token", check_token(settings)),
         ("port", check_port(settings)),
     ];
-    let model = check_model(settings).await;
+    // What is far away is asked at once: the slowest answer is all that one waits for.
+    let (model, access, telegram, replica) = tokio::join!(
+        check_model(settings),
+        check_access(settings),
+        check_telegram(settings),
+        in_time(check_replica(settings)),
+    );
     findings.extend(model.map(|found| ("model", found)));
-    findings.push(("replica", check_replica(settings).await));
+    findings.extend(access.into_iter().map(|found| ("access", found)));
+    findings.extend(telegram.map(|found| ("telegram", found)));
+    findings.push(("replica", replica));
     let mut wrong = 0;
     for (name, finding) in &findings {
         match finding {
@@ -76,7 +90,10 @@ fn check_port(settings: &Settings) -> Result<String, String> {
 /// Who answers and why, whether the key is taken, and what is set in part.
 async fn check_model(settings: &Settings) -> impl Iterator<Item = Result<String, String>> {
     let (found, half_set) = match &settings.provider {
-        Ok(choice) => (check_choice(choice).await, models::half_set(choice)),
+        Ok(choice) => (
+            in_time(check_choice(choice)).await,
+            models::half_set(choice),
+        ),
         Err(error) => (Err(error.message()), Vec::new()),
     };
     std::iter::once(found).chain(half_set.into_iter().map(Err))
@@ -105,20 +122,85 @@ async fn check_choice(choice: &Choice) -> Result<String, String> {
     }
 }
 
+/// What `/debug/access` would say of the variables: what is wrong with them, and whether the team's
+/// keys can be fetched.
+async fn check_access(settings: &Settings) -> Vec<Result<String, String>> {
+    let access = &settings.access;
+    let mut found: Vec<_> = access.problems.iter().cloned().map(Err).collect();
+    match &access.team {
+        Some(team) => {
+            let denied = Verifier::new(team.clone()).unreachable().await;
+            found.push(match denied {
+                Some(denied) => Err(denied.to_string()),
+                None => Ok(format!("tokens of {} are checked", team.issuer)),
+            });
+        }
+        None if found.is_empty() => found.push(Ok(
+            "Cloudflare Access is not configured; behind Cloudflare, set CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD"
+                .to_owned(),
+        )),
+        None => {}
+    }
+    if let Some(name) = access.skipped_by {
+        found.push(Ok(format!(
+            "{name} is set: Access is skipped and whoever asks administers; never where others can reach this"
+        )));
+    }
+    found
+}
+
+/// Who the bot is, if one is configured.
+async fn check_telegram(settings: &Settings) -> Option<Result<String, String>> {
+    let bot = settings.telegram.as_ref()?;
+    let asked = async {
+        let channel = Telegram::new(bot.token.reveal(), bot.api_url.clone())
+            .map_err(|error| error.to_string())?;
+        let account = channel
+            .identify()
+            .await
+            .map_err(|error| error.to_string())?;
+        let handle = account
+            .handle
+            .map_or(account.id.0, |handle| format!("@{handle}"));
+        Ok(format!("the bot is {handle}, called {}", account.name))
+    };
+    Some(in_time(asked).await)
+}
+
+/// What a check found, or that nothing answered.
+async fn in_time(check: impl Future<Output = Result<String, String>>) -> Result<String, String> {
+    let limit = Duration::from_millis(DOCTOR_CHECK_MS_MAX);
+    let found = tokio::time::timeout(limit, check).await;
+    found.unwrap_or_else(|_| {
+        Err(format!(
+            "no answer in {} s; check the address and the network",
+            limit.as_secs()
+        ))
+    })
+}
+
+/// Tries what the log relies on, then looks at what is there. A directory is only looked at, as by
+/// the gateway itself.
 async fn check_replica(settings: &Settings) -> Result<String, String> {
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)
         .map_err(|error| error.to_string())?;
+    let is_remote = replica.kind.is_remote();
+    if is_remote {
+        let limit = Duration::from_millis(SELF_TEST_MS_MAX);
+        let tested = self_test::run(&replica, &stamp::id(), limit).await;
+        tested.map_err(|finding| finding.diagnosis.to_string())?;
+    }
     let survey = restore::survey(&replica)
         .await
         .map_err(|error| error.to_string())?;
-    let kind = if replica.kind.is_remote() {
-        ""
+    let kind = if is_remote {
+        " (creates, refuses to overwrite, reads, lists and deletes)"
     } else {
         " (on this machine only)"
     };
-    let location = &replica.location;
     Ok(format!(
-        "{location}{kind}, {} events, epoch {}",
+        "{}{kind}, {} events, epoch {}",
+        replica.location,
         survey.tail.cursor.seq,
         survey.epoch()
     ))

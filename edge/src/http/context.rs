@@ -92,39 +92,34 @@ impl Context {
         bare
     }
 
+    /// Refuses whoever does not send the gateway token as `Authorization: Bearer`, and for a while
+    /// an address that guesses, even if it is right then.
+    pub fn refuse_without_token(&self, gateway: &Gateway) -> Option<Response> {
+        let address = self.origin(gateway).address;
+        if gateway.limiter.wait_ms(address, stamp::now()).is_some() {
+            let hint = Some("too many failed attempts from this address; wait a minute");
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return Some(reply::error(status, "Unauthorized", hint));
+        }
+        match self.bearer() {
+            Some(token) if gateway.token.matches(token.trim()) => return None,
+            Some(_) => gateway.count_refusal(address, "wrong gateway token"),
+            None => {}
+        }
+        let hint = Some("send the gateway token as Authorization: Bearer");
+        Some(reply::error(StatusCode::UNAUTHORIZED, "Unauthorized", hint))
+    }
+
     /// Refuses everyone but a command line on this machine with the gateway token.
     pub fn refuse_unless_local(&self, gateway: &Gateway) -> Option<Response> {
-        let origin = self.origin(gateway);
-        if gateway
-            .limiter
-            .wait_ms(origin.address, stamp::now())
-            .is_some()
-        {
-            let hint = Some("too many failed attempts from this address; wait a minute");
-            return Some(reply::error(
-                StatusCode::TOO_MANY_REQUESTS,
-                "Unauthorized",
-                hint,
-            ));
+        if let Some(refusal) = self.refuse_without_token(gateway) {
+            return Some(refusal);
         }
-        let token_is_right = match self.bearer() {
-            Some(token) if gateway.token.matches(token.trim()) => true,
-            Some(_) => {
-                gateway.count_refusal(origin.address, "wrong gateway token");
-                false
-            }
-            None => false,
-        };
-        if !token_is_right {
-            let hint = Some("send the gateway token as Authorization: Bearer");
-            return Some(reply::error(StatusCode::UNAUTHORIZED, "Unauthorized", hint));
+        if self.is_direct(gateway) && self.origin(gateway).browser == Browser::None {
+            return None;
         }
-        if !(self.is_direct(gateway) && origin.browser == Browser::None) {
-            let hint =
-                Some("the token alone administers from this machine only; use a paired device");
-            return Some(reply::error(StatusCode::FORBIDDEN, "Forbidden", hint));
-        }
-        None
+        let hint = Some("the token alone administers from this machine only; use a paired device");
+        Some(reply::error(StatusCode::FORBIDDEN, "Forbidden", hint))
     }
 
     /// `?token=` becomes a cookie that scripts cannot read, and leaves the address bar.

@@ -8,8 +8,7 @@
 use crate::gateway::Gateway;
 use crate::http::context::Context;
 use crate::http::reply::{self, Response};
-use crate::stamp;
-use warp::http::{StatusCode, header};
+use warp::http::header;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The older format, which the same text is in.
@@ -17,7 +16,7 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers a scrape.
 pub fn answer(gateway: &Gateway, context: &Context) -> Response {
-    if let Some(refusal) = refuse(gateway, context) {
+    if let Some(refusal) = context.refuse_without_token(gateway) {
         return refusal;
     }
     let accepted = context.header(header::ACCEPT).unwrap_or_default();
@@ -30,23 +29,4 @@ pub fn answer(gateway: &Gateway, context: &Context) -> Response {
     reply::set(&mut response, header::CONTENT_TYPE, kind);
     reply::set(&mut response, header::CACHE_CONTROL, "no-store");
     response
-}
-
-fn refuse(gateway: &Gateway, context: &Context) -> Option<Response> {
-    let address = context.origin(gateway).address;
-    if gateway.limiter.wait_ms(address, stamp::now()).is_some() {
-        let hint = Some("too many failed attempts from this address; wait a minute");
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        return Some(reply::error(status, "Unauthorized", hint));
-    }
-    let sent = context.header(header::AUTHORIZATION);
-    let bearer = sent.and_then(|value| value.strip_prefix("Bearer "));
-    if bearer.is_some_and(|token| gateway.token.matches(token.trim())) {
-        return None;
-    }
-    if bearer.is_some() {
-        gateway.count_refusal(address, "wrong gateway token");
-    }
-    let hint = Some("send the gateway token as Authorization: Bearer");
-    Some(reply::error(StatusCode::UNAUTHORIZED, "Unauthorized", hint))
 }

@@ -1,9 +1,12 @@
 //! `log`, `restore` and `doctor`: what they find, and that they change nothing.
 
+use super::s3::{ACCESS_KEY, BUCKET, Fault, S3Server, SECRET_KEY};
 use super::support::client::{ALL, Device};
 use super::support::{Gateway, Home};
 use moltbot_agent::testing::{AnthropicServer, Plan};
+use moltbot_channels::testing::telegram::TelegramServer;
 use serde_json::Value;
+use std::net::TcpListener;
 
 /// A gateway that has recorded a conversation and shipped it.
 async fn talked(home: &Home) -> (Gateway, u64) {
@@ -144,7 +147,7 @@ async fn the_doctor_looks_at_everything_and_prints_no_secret() {
         .with("AWS_SECRET_ACCESS_KEY", bucket);
     let (code, out, error) = home.run(&["doctor", "--port", "0"]);
     assert_eq!((code, error.as_str()), (0, ""), "{out}");
-    for name in ["home", "token", "port", "model", "replica"] {
+    for name in ["home", "token", "port", "model", "access", "replica"] {
         assert!(out.contains(&format!("ok     {name}")), "{name}: {out}");
     }
     let blocked = home.path().join("file");
@@ -174,6 +177,101 @@ async fn the_doctor_looks_at_everything_and_prints_no_secret() {
         out.contains("WRONG  token") && out.contains("MOLTBOT_GATEWAY_TOKEN"),
         "{out}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_says_who_the_bot_is_or_why_nobody_knows() {
+    const TOKEN: &str = "4711:wrong-or-right-is-for-telegram-12";
+    let telegram = TelegramServer::start(TOKEN).await.unwrap();
+    let doctor = |token: &str, url: &str| {
+        let home = Home::new()
+            .with("TELEGRAM_BOT_TOKEN", token)
+            .with("TELEGRAM_API_URL", url);
+        let (code, out, error) = home.run(&["doctor", "--port", "0"]);
+        assert!(
+            !format!("{out}{error}").contains("is-for-telegram"),
+            "{out}"
+        );
+        (
+            code,
+            line(
+                &out,
+                if code == 0 {
+                    "ok     telegram"
+                } else {
+                    "WRONG  telegram"
+                },
+            ),
+        )
+    };
+    let url = telegram.url().to_string();
+    let (code, said) = doctor(TOKEN, &url);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("the bot is @moltbot_test_bot"), "{said}");
+    let (code, said) = doctor("4711:another-one-is-for-telegram-12345", &url);
+    let wrong = "Telegram refuses the bot token: check TELEGRAM_BOT_TOKEN";
+    assert_eq!((code, said.as_str()), (3, wrong));
+    let (code, said) = doctor(TOKEN, &nobody());
+    assert_eq!(code, 3);
+    assert!(said.starts_with("Telegram cannot be reached"), "{said}");
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_with_access() {
+    let doctor = |vars: &[(&str, &str)]| {
+        let home = vars
+            .iter()
+            .fold(Home::new(), |home, (name, value)| home.with(name, value));
+        home.run(&["doctor", "--port", "0"])
+    };
+    let team = nobody();
+    let audience = ("CF_ACCESS_AUD", "4714c1358e65fe4b408ad6d432a5f878");
+    let (code, out, _) = doctor(&[("CF_ACCESS_TEAM_DOMAIN", &team), audience]);
+    assert_eq!(code, 3, "{out}");
+    let said = line(&out, "WRONG  access");
+    assert!(said.contains("keys cannot be fetched"), "{said}");
+    // Where Access is skipped, a gateway starts all the same.
+    let (code, out, _) = doctor(&[("DEV_MODE", "true"), audience]);
+    assert_eq!(code, 3, "{out}");
+    assert!(line(&out, "WRONG  access").starts_with("CF_ACCESS_TEAM_DOMAIN is missing"));
+    assert!(line(&out, "ok     access").starts_with("DEV_MODE is set"));
+}
+
+#[test]
+fn the_doctor_tries_what_the_log_relies_on_in_the_bucket() {
+    let doctor = |server: &S3Server| {
+        let home = Home::new()
+            .with("MOLTBOT_REPLICA_URL", &format!("s3://{BUCKET}/p"))
+            .with("AWS_ENDPOINT_URL_S3", &server.url())
+            .with("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .with("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .with("AWS_REGION", "auto");
+        let (code, out, error) = home.run(&["doctor", "--port", "0"]);
+        assert!(!format!("{out}{error}").contains(SECRET_KEY), "{out}");
+        (code, out)
+    };
+    let mut server = S3Server::new();
+    server.start();
+    let (code, out) = doctor(&server);
+    assert_eq!(code, 0, "{out}");
+    assert!(
+        line(&out, "ok     replica").contains("refuses to overwrite"),
+        "{out}"
+    );
+    for (fault, words) in [
+        (Fault::ReadOnly, "do not permit to create objects"),
+        (Fault::IgnoresConditions, "overwrite"),
+    ] {
+        let (code, out) = doctor(&S3Server::with(fault));
+        let said = line(&out, "WRONG  replica");
+        assert!(code == 3 && said.contains(words), "{fault:?}: {out}");
+    }
+}
+
+/// An address at which nobody answers.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
 }
 
 /// What a line says after its name.

@@ -26,7 +26,7 @@ after(async () => {
 
 test("one sentence says where the data is", async () => {
   await admin.getByText(/^The backup, up to #\d+, is a directory on this machine\./).waitFor();
-  await admin.getByText("give the gateway an S3 or R2 bucket", { exact: false }).waitFor();
+  await admin.getByRole("heading", { name: "R2 Storage Not Configured" }).waitFor();
   await admin.getByText(/^Last backup: \S/).waitFor();
 });
 

@@ -44,12 +44,12 @@ process.once("exit", () => {
 });
 
 export class Gateway {
-  /** A gateway on an empty home, ready. */
-  static async start() {
+  /** A gateway on an empty home, ready; `env`: variables it gets. */
+  static async start(env = {}) {
     if (!BINARY) throw new Error("MOLTBOT_BIN is not set; cargo test --test browser sets it");
     const home = await mkdtemp(join(tmpdir(), "moltbot-e2e-"));
     homes.add(home);
-    const gateway = new Gateway(home, await freePort());
+    const gateway = new Gateway(home, await freePort(), env);
     await gateway.launch();
     const page = await fetch(gateway.url());
     if (!page.ok) throw new Error(`no UI in ${BINARY}: ${await page.text()}`);
@@ -59,9 +59,10 @@ export class Gateway {
   log = "";
   child = null;
 
-  constructor(home, port) {
+  constructor(home, port, variables) {
     this.home = home;
     this.port = port;
+    this.variables = variables;
   }
 
   /** Starts the process, each time on the same port, and waits until it is ready. */
@@ -84,13 +85,8 @@ export class Gateway {
   }
 
   env() {
-    return {
-      MOLTBOT_HOME: this.home,
-      // The pages of these tests read the log as people do.
-      MOLTBOT_LOG_FORMAT: "text",
-      NO_COLOR: "1",
-      PATH: process.env.PATH,
-    };
+    const log = { NO_COLOR: "1", MOLTBOT_LOG_FORMAT: "text" };
+    return { MOLTBOT_HOME: this.home, PATH: process.env.PATH, ...log, ...this.variables };
   }
 
   async logged(text) {

@@ -2,15 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Gateway } from "./gateway.mjs";
-import { accessible, fitsEveryWidth } from "./looks.mjs";
+import { look, PERSONS, personName } from "./looks.mjs";
 import { openBrowser, Visitor } from "./visitor.mjs";
 
-const PERSONS = [
-  { lang: "en", dark: false },
-  { lang: "zh-CN", dark: true },
-  { lang: "zh-CN", dark: false, touch: true, width: 390, height: 844 },
-  { lang: "en", dark: true, touch: true, width: 390, height: 844 },
-];
 /** A heading or a sentence of each page, by which it is recognised. */
 const SAID = {
   en: {
@@ -43,26 +37,17 @@ after(async () => {
 });
 
 for (const person of PERSONS) {
-  const { lang, dark, width = 1280 } = person;
-  const name = `${lang.slice(0, 2)}-${dark ? "dark" : "light"}-${width}`;
-  const said = SAID[lang];
-
-  async function look(visitor, page, what) {
-    const label = `${what}-${name}`;
-    await visitor.shotOf(page, label);
-    await accessible(page, label);
-    await fitsEveryWidth(page, label);
-    assert.equal(await page.evaluate(() => document.documentElement.lang), lang);
-  }
+  const name = personName(person);
+  const said = SAID[person.lang];
 
   test(`${name}: the pages before the door opens`, async () => {
     const stranger = await Visitor.open(browser, gateway, person);
     await stranger.goto("/");
     await stranger.page.getByRole("heading", { name: said.token }).waitFor();
-    await look(stranger, stranger.page, "token");
+    await look(stranger, stranger.page, person, "token");
     await stranger.goto(`/?token=${await gateway.token()}`);
     await stranger.page.getByRole("heading", { name: said.pairing }).waitFor();
-    await look(stranger, stranger.page, "pairing");
+    await look(stranger, stranger.page, person, "pairing");
     await stranger.leave();
   });
 
@@ -70,18 +55,18 @@ for (const person of PERSONS) {
     const visitor = await Visitor.open(browser, gateway, person);
     await visitor.enter();
     await visitor.ask(said.ask);
-    await look(visitor, visitor.page, "chat");
+    await look(visitor, visitor.page, person, "chat");
     const { page } = visitor;
     await visitor.goto("/_admin/");
     await page.getByRole("heading", { name: said.devices, exact: true }).waitFor();
     // The browser of the test before still waits at the door.
     await page.locator(".pend").first().waitFor();
     await page.locator(".pend summary").first().click();
-    await look(visitor, page, "devices");
+    await look(visitor, page, person, "devices");
     await visitor.goto("/_admin/backup");
     await page.getByRole("heading", { name: said.backup, exact: true }).waitFor();
     await page.locator(".facts").waitFor();
-    await look(visitor, page, "backup");
+    await look(visitor, page, person, "backup");
     await visitor.leave();
   });
 }

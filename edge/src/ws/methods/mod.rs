@@ -3,6 +3,7 @@
 //! To add a method: a line in `METHODS`, an arm in [`call`], a function in the module of its
 //! noun.
 
+pub mod channels;
 mod chat;
 mod config;
 mod deliveries;
@@ -30,7 +31,8 @@ pub use system::health;
 type Method = (&'static str, Scope, bool);
 
 /// The methods.
-const METHODS: [Method; 25] = [
+const METHODS: [Method; 26] = [
+    ("channels.status", Scope::Read, false),
     ("chat.abort", Scope::Write, false),
     ("chat.history", Scope::Read, false),
     ("chat.retry", Scope::Write, false),
@@ -73,9 +75,10 @@ pub const NAMES: [&str; METHODS.len()] = {
 };
 
 /// Names of the events, for `hello-ok`.
-pub const EVENTS: [&str; 13] = [
+pub const EVENTS: [&str; 14] = [
     "connect.challenge",
     "agent",
+    "channels.changed",
     "chat",
     "delivery.changed",
     "device.pair.requested",
@@ -165,6 +168,7 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
     let running = caller.running()?;
     let params = &request.params;
     match method {
+        "channels.status" => Ok(channels::status(running)),
         "chat.send" => chat::send(caller, params).await,
         "chat.retry" => chat::retry(caller, params).await,
         "chat.abort" => chat::abort(caller, running, params).await,

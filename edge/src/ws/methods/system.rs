@@ -1,5 +1,6 @@
 //! `health`, `status`, `system-presence`, `gateway.restart`.
 
+use super::channels;
 use crate::gateway::{Gateway, Running};
 use crate::present;
 use crate::stamp;
@@ -27,13 +28,14 @@ pub fn health(gateway: &Gateway, running: &Running) -> Value {
         (model.state.sessions.len(), recent)
     });
     let sessions = json!({ "path": "log", "count": count, "recent": recent });
+    let platforms = channels::summary(running);
     json!({
         "ok": gateway.stop.borrow().is_none(),
         "ts": now.0,
         "durationMs": 0,
-        "channels": {},
-        "channelOrder": [],
-        "channelLabels": {},
+        "channels": platforms["channels"],
+        "channelOrder": platforms["channelOrder"],
+        "channelLabels": platforms["channelLabels"],
         "heartbeatSeconds": 0,
         "defaultAgentId": "main",
         "agents": [{

@@ -6,6 +6,7 @@ import { count, span, t, tn } from "../i18n";
 import { Announcer } from "../kit/Announcer";
 import { Banner } from "../kit/Banner";
 import { now } from "../kit/clock";
+import { DevBanner } from "../kit/DevBanner";
 import { Mark } from "../kit/icons";
 import { Menu } from "../kit/Menu";
 import plainMark from "../kit/mark.svg";
@@ -43,6 +44,7 @@ function Admin() {
       <Sidebar />
       <main class="admin" id="content">
         <TopBar onRestart={() => setRestarting(true)} />
+        <DevBanner />
         <Banner link={link.value} head={head.value} draft={false} onRetry={retryNow} />
         {readOnly && <p class="banner">{t("link.readOnly", { reason: readOnly })}</p>}
         <div class="admin-body">{view.value === "backup" ? <Backup /> : <Devices />}</div>
@@ -154,7 +156,6 @@ function Foot() {
           ? t("foot.up", { version, time: span(known.uptimeMs + now.value - known.readAt) })
           : t("foot.version", { version })}
       </p>
-      {hello.value?.moltbot?.devMode && <p>{t("foot.dev")}</p>}
       <Preferences />
     </div>
   );

@@ -1,5 +1,6 @@
 import { t } from "../i18n";
 import { problem } from "./act";
+import { Channels, ChannelTrouble } from "./Channels";
 import { MissingScope } from "./MissingScope";
 import { NotLoaded } from "./NotLoaded";
 import { PairedTable } from "./Paired";
@@ -13,7 +14,9 @@ export function Devices() {
   return (
     <>
       <Strip />
+      <ChannelTrouble />
       {mayPair.value ? <Lists /> : <MissingScope scope="operator.pairing" />}
+      <Channels />
     </>
   );
 }

@@ -1,14 +1,25 @@
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { t } from "../i18n";
+import { type Key, t } from "../i18n";
 import { Ago } from "../kit/Ago";
+import { Confirm } from "../kit/Confirm";
 import { Seq } from "../kit/Seq";
 import type { KnownPeer } from "../wire/people";
 import { deciding } from "./act";
 import { Block } from "./Block";
 import { ChannelMark, channelName } from "./Channel";
 import { NotLoaded } from "./NotLoaded";
-import { approvePeer, blockPeer, loadPeers, peers, peersFailed, personName } from "./people";
+import {
+  approvePeer,
+  blockPeer,
+  loadPeers,
+  peers,
+  peersFailed,
+  personName,
+  sayWho,
+} from "./people";
 import { Saved } from "./Saved";
+import { mayTalk } from "./state";
 
 export function People() {
   return (
@@ -23,6 +34,7 @@ export function People() {
 
 function Content() {
   const [blocking, setBlocking] = useState<KnownPeer | null>(null);
+  const [claiming, setClaiming] = useState<KnownPeer | null>(null);
   const list = peers.value;
   if (list === null) {
     if (!peersFailed.value) return <p class="soft">{t("people.loading")}</p>;
@@ -48,14 +60,30 @@ function Content() {
         </thead>
         <tbody>
           {list.approved.map((peer) => (
-            <Row key={peer.peerId} peer={peer} onBlock={() => setBlocking(peer)} />
+            <Row key={peer.peerId} peer={peer}>
+              <Who peer={peer} onMe={() => setClaiming(peer)} />
+              <Act
+                peer={peer}
+                name="people.blockNamed"
+                verb="people.block"
+                run={() => setBlocking(peer)}
+              />
+            </Row>
           ))}
           {list.blocked.map((peer) => (
-            <Row key={peer.peerId} peer={peer} />
+            <Row key={peer.peerId} peer={peer} isBlocked>
+              <Act
+                peer={peer}
+                name="people.unblockNamed"
+                verb="people.unblock"
+                run={() => void approvePeer(peer).then(focusSection)}
+              />
+            </Row>
           ))}
         </tbody>
       </table>
       {list.hasMore && <p class="sub">{t("people.more")}</p>}
+      {claiming && <ThisIsMe peer={claiming} onClose={() => setClaiming(null)} />}
       {blocking && (
         <Block
           name={personName(blocking)}
@@ -73,17 +101,20 @@ function focusSection(): void {
   requestAnimationFrame(() => document.getElementById("people")?.focus());
 }
 
-/** Who is blocked can only be let in again, who is in can only be blocked. */
-function Row({ peer, onBlock }: { peer: KnownPeer; onBlock?(): void }) {
-  const name = personName(peer);
+interface RowProps {
+  peer: KnownPeer;
+  isBlocked?: boolean;
+  children: ComponentChildren;
+}
+
+function Row({ peer, isBlocked = false, children }: RowProps) {
   const at = peer.approvedAtMs ?? peer.blockedAtMs;
-  const act = onBlock ?? (() => void approvePeer(peer).then(focusSection));
   return (
     <tr>
       <td>
-        <span dir="auto">{name}</span>{" "}
+        <span dir="auto">{personName(peer)}</span>{" "}
         {peer.isOperator && <span class="tag">{t("people.you")}</span>}
-        {!onBlock && <span class="tag bad">{t("people.blocked")}</span>}
+        {isBlocked && <span class="tag bad">{t("people.blocked")}</span>}
         <div class="sub narrow-only">{channelName(peer.channel)}</div>
       </td>
       <td class="wide-only">
@@ -100,16 +131,54 @@ function Row({ peer, onBlock }: { peer: KnownPeer; onBlock?(): void }) {
         <Saved seq={peer.seq} shown={false} />
       </td>
       <td class="table-act">
-        <button
-          type="button"
-          class="btn quiet"
-          disabled={deciding.value.has(peer.peerId)}
-          aria-label={t(onBlock ? "people.blockNamed" : "people.unblockNamed", { name })}
-          onClick={act}
-        >
-          {t(onBlock ? "people.block" : "people.unblock")}
-        </button>
+        <div class="acts">{children}</div>
       </td>
     </tr>
+  );
+}
+
+interface ActProps {
+  peer: KnownPeer;
+  verb: Key;
+  /** What the button is called for who does not see the row. */
+  name: Key;
+  run(): void;
+}
+
+function Act({ peer, verb, name, run }: ActProps) {
+  return (
+    <button
+      type="button"
+      class="btn quiet"
+      disabled={deciding.value.has(peer.peerId)}
+      aria-label={t(name, { name: personName(peer) })}
+      onClick={run}
+    >
+      {t(verb)}
+    </button>
+  );
+}
+
+/** Whether it is the operator himself can be said, and taken back, at any time. */
+function Who({ peer, onMe }: { peer: KnownPeer; onMe(): void }) {
+  if (peer.isOperator) {
+    const run = () => void sayWho(peer, false).then(focusSection);
+    return <Act peer={peer} name="people.guestNamed" verb="people.guest" run={run} />;
+  }
+  if (!mayTalk.value) return null;
+  return <Act peer={peer} name="people.meAgain" verb="people.me" run={onMe} />;
+}
+
+function ThisIsMe({ peer, onClose }: { peer: KnownPeer; onClose(): void }) {
+  return (
+    <Confirm
+      title={t("people.meTitle", { name: personName(peer) })}
+      verb={t("people.me")}
+      run={() => sayWho(peer, true).then(focusSection)}
+      onClose={onClose}
+    >
+      <p>{t("people.meText", { channel: channelName(peer.channel) })}</p>
+      <p>{t("people.meYours")}</p>
+    </Confirm>
   );
 }

@@ -4,9 +4,11 @@ import * as connection from "../gate/connection";
 import { startLanguage } from "../i18n";
 import { now } from "../kit/clock";
 import { CallError } from "../wire/calls";
+import type { ChannelAccount } from "../wire/channels";
 import type { Hello, LogRecord } from "../wire/frames";
 import type { Delivery, KnownPeer, PendingPeer } from "../wire/people";
 import { problem } from "./act";
+import { channels, channelsFailed } from "./channels";
 import { Devices } from "./Devices";
 import { door } from "./door";
 import { peers, peersFailed } from "./people";
@@ -72,6 +74,7 @@ beforeEach(() => {
     if (method === "device.pair.list") return devices.value;
     if (method === "peer.list") return peers.value;
     if (method === "delivery.list") return replies.value;
+    if (method === "channels.status") return channels.value;
     return { seq: 48_215, replication: "replicated" };
   });
   connection.link.value = { at: "online" };
@@ -84,6 +87,8 @@ beforeEach(() => {
   replies.value = { deliveries: [] };
   peersFailed.value = false;
   repliesFailed.value = false;
+  channels.value = null;
+  channelsFailed.value = false;
 });
 afterEach(cleanup);
 
@@ -191,6 +196,32 @@ describe("people", () => {
     expect(calls("peer.approve")).toEqual([{ peerId: "p-c" }]);
   });
 
+  it("are said to be the operator and guests again, as often as need be", async () => {
+    allow("pairing", "write");
+    const me = known("me", "Me", { isOperator: true });
+    peers.value = { pending: [], approved: [known("b", "Bo"), me], blocked: [] };
+    render(<Devices />);
+    await press(row("Bo"), "This is me: Bo");
+    expect(calls("peer.approve")).toEqual([]);
+    expect(within(dialog()).getByText(/only if this account is your own/)).toBeTruthy();
+    await press(dialog(), "This is me");
+    await press(row("Me"), "Guest: Me, not me");
+    expect(calls("peer.approve")).toEqual([
+      { peerId: "p-b", isOperator: true },
+      { peerId: "p-me", isOperator: false },
+    ]);
+  });
+
+  it("are not made the operator by who may not talk, but taken back by him", () => {
+    allow("pairing");
+    const me = known("me", "Me", { isOperator: true });
+    peers.value = { pending: [], approved: [known("b", "Bo"), me], blocked: [known("c", "Cy")] };
+    render(<Devices />);
+    expect(screen.queryByRole("button", { name: /^This is me/ })).toBeNull();
+    expect(within(row("Me")).getByRole("button", { name: /^Guest/ })).toBeTruthy();
+    expect(within(row("Cy")).getAllByRole("button")).toHaveLength(1);
+  });
+
   it("without a name are told apart", () => {
     const nameless = [known("12345678", "", { name: null }), known("98765432", "")];
     peers.value = { pending: [], approved: nameless, blocked: [] };
@@ -264,5 +295,62 @@ describe("replies", () => {
     allow("admin");
     listener.records([record]);
     expect(calls("delivery.list")).toHaveLength(1);
+  });
+});
+
+describe("channels", () => {
+  const status = (change: Partial<ChannelAccount> = {}) => {
+    const bot = { accountId: "7", name: "Molt", handle: "molt_bot", sinceMs: Date.now() };
+    const account = { ...bot, state: "receiving", dmPolicy: "pairing", ...change } as const;
+    return {
+      channelOrder: ["telegram"],
+      channelLabels: { telegram: "Telegram" },
+      channelAccounts: { telegram: [account] },
+    };
+  };
+  const section = () =>
+    within(screen.getByRole("heading", { name: "Channels" }).parentElement as HTMLElement);
+
+  it("say how to set one up, and what to do when they cannot be loaded", async () => {
+    channelsFailed.value = true;
+    render(<Devices />);
+    channels.value = { channelOrder: [], channelLabels: {}, channelAccounts: {} };
+    await act(async () => void fireEvent.click(section().getByRole("button", { name: "Retry" })));
+    expect(calls("channels.status")).toHaveLength(1);
+    expect(section().getByText(/set TELEGRAM_BOT_TOKEN/)).toBeTruthy();
+  });
+
+  it("say which bot receives since when, and who may write to it", () => {
+    channels.value = status();
+    render(<Devices />);
+    for (const words of ["Telegram", "Receiving", "Molt · @molt_bot", "now"]) {
+      expect(section().getByText(words)).toBeTruthy();
+    }
+    expect(section().getAllByText("Whoever was let in; others ask first")).toHaveLength(2);
+  });
+
+  it("follow the gateway, with its sentence when something is wrong", () => {
+    channels.value = status({ state: "connecting", name: null, handle: null });
+    render(<Devices />);
+    const lastError = "Telegram refuses the bot token: check TELEGRAM_BOT_TOKEN";
+    const tell = (change: Partial<ChannelAccount>) =>
+      act(() => listener.event("channels.changed", status(change)));
+    tell({ state: "failing", lastError: "Telegram cannot be reached: no route" });
+    expect(section().getByText("Failing, keeps trying")).toBeTruthy();
+    expect(section().getByText("Telegram cannot be reached: no route")).toBeTruthy();
+    tell({ state: "stopped", lastError });
+    expect(section().getByText("Stopped")).toBeTruthy();
+    expect(section().getByText(lastError)).toBeTruthy();
+    expect(document.querySelector(".page-warning")?.textContent).toBe(`Stopped · ${lastError}`);
+    tell({});
+    expect(section().queryByText(lastError)).toBeNull();
+    expect(document.querySelector(".page-warning")).toBeNull();
+  });
+
+  it("are shown to who may only read", () => {
+    allow("read");
+    channels.value = status();
+    render(<Devices />);
+    expect(section().getByText("Receiving")).toBeTruthy();
   });
 });

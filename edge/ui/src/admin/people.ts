@@ -1,6 +1,6 @@
 // The people on chat platforms, and the two decisions about one of them.
 import { signal } from "@preact/signals";
-import { t } from "../i18n";
+import { type Key, t } from "../i18n";
 import { announce } from "../kit/Announcer";
 import { shortName, withAsking, withoutAsking } from "../model/people";
 import type { PeerList, PendingPeer } from "../wire/people";
@@ -39,6 +39,12 @@ export function approvePeer(person: Person, isOperator = false): Promise<boolean
   return decide(person, "peer.approve", "people.approvedNow", more);
 }
 
+/** Says of somebody who is in already whether it is the operator himself. */
+export function sayWho(person: Person, isOperator: boolean): Promise<boolean> {
+  const said = isOperator ? "people.meNow" : "people.guestNow";
+  return decide(person, "peer.approve", said, { isOperator });
+}
+
 export function blockPeer(person: Person): Promise<boolean> {
   return decide(person, "peer.block", "people.blockedNow");
 }
@@ -46,7 +52,7 @@ export function blockPeer(person: Person): Promise<boolean> {
 function decide(
   person: Person,
   method: string,
-  said: "people.approvedNow" | "people.blockedNow",
+  said: Key,
   more: Record<string, unknown> = {},
 ): Promise<boolean> {
   const { peerId } = person;

@@ -5,6 +5,7 @@ import { t } from "../i18n";
 import { announce } from "../kit/Announcer";
 import { touchesDevices, withoutPending, withPending, withPresence } from "../model/devices";
 import { touchesPeople, touchesReplies } from "../model/people";
+import type { ChannelsStatus } from "../wire/channels";
 import type {
   DeviceList,
   GatewayStatus,
@@ -13,6 +14,7 @@ import type {
   StorageStatus,
 } from "../wire/frames";
 import type { PendingPeer } from "../wire/people";
+import { channelsChanged, loadChannels } from "./channels";
 import { loader } from "./loader";
 import { loadPeers, peerAsked, peerResolved } from "./people";
 import { loadReplies } from "./replies";
@@ -45,6 +47,7 @@ export const listener: Listener = {
     void loadDevices();
     if (mayPair.peek()) void loadPeers();
     if (mayAdminister.peek()) void loadReplies();
+    void loadChannels();
     void loadStorage();
     void loadStatus();
   },
@@ -69,6 +72,8 @@ export const listener: Listener = {
         if (devices.value) devices.value = withPresence(devices.value, deviceId, connected);
         return;
       }
+      case "channels.changed":
+        return channelsChanged(payload as ChannelsStatus);
       case "storage":
         storage.value = payload as StorageStatus;
     }

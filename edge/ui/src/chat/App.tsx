@@ -5,6 +5,7 @@ import { Gate, isClosed } from "../gate/Gate";
 import { seqText, t, tn } from "../i18n";
 import { Announcer } from "../kit/Announcer";
 import { Banner } from "../kit/Banner";
+import { DevBanner } from "../kit/DevBanner";
 import { Dialog } from "../kit/Dialog";
 import { Cross, Lines, Mark, Plus } from "../kit/icons";
 import { Preferences } from "../kit/Preferences";
@@ -14,7 +15,7 @@ import { Composer } from "./Composer";
 import { openNewSession, sessionKey } from "./route";
 import { SessionList } from "./SessionList";
 import { stop } from "./sending";
-import { isKnown, live, rows, sessions, transcript, waiting } from "./state";
+import { isKnown, live, rows, sessions, transcript } from "./state";
 import { type Follow, Transcript } from "./Transcript";
 
 export function App() {
@@ -46,6 +47,7 @@ function Chat() {
       <Sidebar />
       <main class="chat" id="content">
         <TopBar />
+        <DevBanner />
         <Banner link={link.value} head={head.value} draft onRetry={retryNow} />
         {readOnly && <p class="banner">{t("link.readOnly", { reason: readOnly })}</p>}
         <Transcript key={sessionKey.value} follow={follow} />
@@ -120,18 +122,9 @@ function Sidebar() {
 }
 
 function AdminLink() {
-  const n = waiting.value.size;
   return (
     <a class="nav-link" href="/_admin/">
-      <span class="nav-name">{t("nav.admin")}</span>
-      {n > 0 && (
-        <>
-          <span class="count" aria-hidden="true">
-            {n}
-          </span>
-          <span class="unseen">{tn("nav.waiting", n)}</span>
-        </>
-      )}
+      {t("nav.admin")}
     </a>
   );
 }

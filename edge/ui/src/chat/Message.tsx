@@ -101,9 +101,11 @@ function Ending({ answer, mayRetry }: { answer: AnswerRow; mayRetry: boolean }) 
 function reason(answer: AnswerRow): string {
   if (answer.stop === "interrupted") return t("chat.interrupted");
   if (answer.stop === "timeout") return t("chat.timeout");
+  const detail = answer.errorMessage;
+  // The gateway knows which variable holds the key.
+  if (answer.errorCode === "model_auth" && detail) return t("error.key", { message: detail });
   const known = knownError(answer.errorCode ?? "");
   if (known) return known;
-  const detail = answer.errorMessage;
   return detail
     ? `${t("chat.error")} ${t("chat.errorDetail", { message: detail })}`
     : t("chat.error");

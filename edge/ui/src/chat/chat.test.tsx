@@ -2,6 +2,7 @@ import { act, cleanup, fireEvent, render, screen } from "@testing-library/preact
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { hello, link } from "../gate/connection";
 import { chooseLanguage, startLanguage } from "../i18n";
+import { DevBanner } from "../kit/DevBanner";
 import { foldRecord } from "../model/reduce";
 import { emptyTranscript } from "../model/transcript";
 import type { Hello } from "../wire/frames";
@@ -145,6 +146,18 @@ describe("an answer", () => {
     expect(screen.getByText(words)).toBeTruthy();
   });
 
+  it("that failed for a key says which one, in the gateway's words", async () => {
+    transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
+    render(<Transcript follow={{ current: null }} />);
+    const error_message =
+      "The model provider refused the API key in ANTHROPIC_API_KEY; set another.";
+    arrive("run_failed", 3, { run_id: "r", error_code: "model_auth", error_message });
+    expect(screen.getByText(error_message)).toBeTruthy();
+    await act(() => chooseLanguage("zh-CN"));
+    expect(screen.getByText(`模型服务不接受这个 API 密钥。${error_message}`)).toBeTruthy();
+    await act(() => chooseLanguage("en"));
+  });
+
   it("that was stopped keeps its words and offers nothing", () => {
     transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
     render(<Transcript follow={{ current: null }} />);
@@ -156,6 +169,14 @@ describe("an answer", () => {
 });
 
 describe("states of the view", () => {
+  it("says loudly that everybody is let in, and only then", () => {
+    const { rerender } = render(<DevBanner />);
+    expect(screen.queryByText(/DEV_MODE/)).toBeNull();
+    hello.value = { ...LET_IN, moltbot: { devMode: true } } as unknown as Hello;
+    rerender(<DevBanner />);
+    expect(screen.getByText(/^DEV_MODE is on/).className).toContain("loud");
+  });
+
   it("says how it fills, and what failed, in both languages", async () => {
     render(<Transcript follow={{ current: null }} />);
     expect(screen.getByText("Nothing here yet. Write the first message below.")).toBeTruthy();

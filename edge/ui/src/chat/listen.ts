@@ -2,7 +2,6 @@
 import { hello, type Listener } from "../gate/connection";
 import { t } from "../i18n";
 import { announce } from "../kit/Announcer";
-import { foldWaiting } from "../model/devices";
 import { foldChat, foldRecord } from "../model/reduce";
 import { foldSessions } from "../model/sessions";
 import type { Transcript } from "../model/transcript";
@@ -10,7 +9,7 @@ import type { ChatEvent, LogRecord } from "../wire/frames";
 import { loadHistory, loadSessions } from "./history";
 import { knowMainSession } from "./route";
 import { connectionReturned, dispatch, recordArrived } from "./sending";
-import { sessions, transcript, waiting } from "./state";
+import { sessions, transcript } from "./state";
 
 export const listener: Listener = {
   ready(fresh) {
@@ -34,7 +33,6 @@ function fold(record: LogRecord): void {
   const after = foldRecord(before, record);
   transcript.value = after;
   if (sessions.value) sessions.value = foldSessions(sessions.value, record);
-  waiting.value = foldWaiting(waiting.value, record);
   recordArrived(record);
   sayBoundary(before, after);
 }

@@ -12,8 +12,6 @@ export const loading = signal<"no" | "first" | "earlier" | "failed">("first");
 /** The transcript as the gateway last told it whole; the outbox is compared with it. */
 export const told = signal<Transcript | null>(null);
 export const sessions = signal<readonly SessionRow[] | null>(null);
-/** Devices at the door, as far as the log told since this page was opened. */
-export const waiting = signal<ReadonlySet<string>>(new Set());
 
 export const mayWrite = computed(() => {
   const scopes = hello.value?.auth?.scopes ?? [];

@@ -42,16 +42,6 @@ export function touchesDevices(record: LogRecord): boolean {
   return DEVICE_KINDS.has(record.kind);
 }
 
-/** Who still waits at the door, counted from the log alone. */
-export function foldWaiting(waiting: ReadonlySet<string>, record: LogRecord): ReadonlySet<string> {
-  const id = record.data.request_id;
-  if (typeof id !== "string" || !touchesDevices(record)) return waiting;
-  const after = new Set(waiting);
-  if (record.kind === "device_pairing_requested") after.add(id);
-  else after.delete(id);
-  return after;
-}
-
 /** Focus after a row has gone: the one that took its place, else the one before. */
 export function neighbour(ids: readonly string[], gone: string): string | null {
   const index = ids.indexOf(gone);

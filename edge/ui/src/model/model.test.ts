@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { LogRecord, PendingDevice, SessionRow, StorageStatus } from "../wire/frames";
 import { backupShare, lastBackupAt, sentenceOf } from "./backup";
-import { foldWaiting, neighbour, saveState, stillPending, withPending } from "./devices";
+import { neighbour, saveState, stillPending, withPending } from "./devices";
 import { backoffMs, linkAfterRefusal, spellCode } from "./link";
 import { foldSessions, newSessionKey, titleOf } from "./sessions";
 
@@ -58,14 +58,6 @@ describe("devices", () => {
     expect(neighbour(["a", "b", "c"], "b")).toBe("c");
     expect(neighbour(["a", "b"], "b")).toBe("a");
     expect(neighbour(["a"], "a")).toBeNull();
-  });
-
-  it("counts who waits from the log", () => {
-    const event = (kind: string) =>
-      ({ seq: 1, at: 0, kind, data: { request_id: "q" } }) as LogRecord;
-    const one = foldWaiting(new Set(), event("device_pairing_requested"));
-    expect(one.size).toBe(1);
-    expect(foldWaiting(one, event("device_approved")).size).toBe(0);
   });
 });
 

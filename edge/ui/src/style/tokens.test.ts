@@ -16,6 +16,7 @@ const TEXT: [string, string][] = [
   ["bad", "bad-wash"],
   ["bad", "paper"],
   ["bad", "surface"],
+  ["surface", "bad"],
   ["accent", "accent-wash"],
 ];
 const CONTROLS: [string, string][] = [

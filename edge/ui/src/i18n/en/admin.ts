@@ -1,6 +1,9 @@
 // Words of the admin pages.
 
 export const admin = {
+  "nav.waiting.one": "{n} request is waiting",
+  "nav.waiting.other": "{n} requests are waiting",
+
   "devices.title": "Devices",
   "devices.sub": "New devices and people show up here on their own.",
   "devices.waiting": "Waiting for you",
@@ -78,6 +81,12 @@ export const admin = {
   "people.meText":
     "Whatever this account writes on {channel} then belongs to your main conversation, as if you wrote it here.",
   "people.meCode": "Say so only if this code was sent to your own account:",
+  "people.meNow": "{name} is you from now on",
+  "people.meYours": "Say so only if this account is your own.",
+  "people.meAgain": "This is me: {name}",
+  "people.guest": "Guest",
+  "people.guestNamed": "Guest: {name}, not me",
+  "people.guestNow": "{name} is a guest from now on",
   "people.block": "Block",
   "people.blockNamed": "Block {name}",
   "people.blockTitle": "Block {name}?",
@@ -89,6 +98,24 @@ export const admin = {
   "people.approvedNow": "{name} may write now",
   "people.blockedNow": "{name} blocked",
   "people.gone": "They wait no longer: the request expired or was decided elsewhere.",
+
+  "channels.title": "Channels",
+  "channels.none":
+    "No chat platform is set up. For Telegram, set TELEGRAM_BOT_TOKEN and restart the gateway.",
+  "channels.loading": "Loading channels…",
+  "channels.failed": "The state of the channels could not be loaded.",
+  "channels.state": "State",
+  "channels.strangers": "Who may write",
+  "channels.connecting": "Connecting",
+  "channels.receiving": "Receiving",
+  "channels.failing": "Failing, keeps trying",
+  "channels.stopped": "Stopped",
+  "channels.pairing": "Whoever was let in; others ask first",
+  "channels.open": "Anyone",
+  "channels.allowlist": "Whoever was let in; nobody new",
+  "channels.disabled": "Nobody",
+  "channels.failingNow": "{name} is failing",
+  "channels.stoppedNow": "{name} has stopped",
 
   "replies.title": "Replies",
   "replies.why": "No platform has confirmed these replies.",
@@ -218,5 +245,4 @@ export const admin = {
   "foot.live": "Live · epoch {n}",
   "foot.up": "v{version} · up {time}",
   "foot.version": "v{version}",
-  "foot.dev": "development mode",
 } as const;

@@ -30,6 +30,7 @@ export const chat = {
     "This device may read but not write. Ask someone with admin rights for the chat permission.",
 
   "error.auth": "The model provider does not accept the API key. Replace the key.",
+  "error.key": "{message}",
   "error.rate": "The model provider asks to slow down. Wait a moment, then retry.",
   "error.unreachable": "The model provider does not answer. Retry in a moment.",
   "error.noModel": "No model is set up. Set one up on the gateway.",

@@ -10,11 +10,11 @@ export const common = {
   "nav.operate": "Operate",
   "nav.admin": "Admin",
   "nav.recent": "Recent",
-  "nav.waiting.one": "{n} request is waiting",
-  "nav.waiting.other": "{n} requests are waiting",
   "nav.sessions": "Sessions",
   "nav.noSessions": "What you talk about shows up here.",
   "nav.skip": "Skip to content",
+  "nav.dev":
+    "DEV_MODE is on: everybody who reaches this address is let in. Never use it where others can.",
 
   "prefs.theme": "Theme",
   "prefs.system": "System",

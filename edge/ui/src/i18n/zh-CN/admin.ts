@@ -1,6 +1,9 @@
 import type { admin as source } from "../en/admin";
 
 export const admin: Record<keyof typeof source, string> = {
+  "nav.waiting.one": "{n} 个请求在等待",
+  "nav.waiting.other": "{n} 个请求在等待",
+
   "devices.title": "设备",
   "devices.sub": "新的设备和联系人会自动出现在这里。",
   "devices.waiting": "等待你确认",
@@ -74,6 +77,12 @@ export const admin: Record<keyof typeof source, string> = {
   "people.meText":
     "此后，这个账号在 {channel} 上写的内容都会进入你的主对话，如同你在这里写的一样。",
   "people.meCode": "只有当你自己的账号收到了下面的配对码时才确认：",
+  "people.meNow": "从现在起 {name} 就是你本人",
+  "people.meYours": "只有当这是你自己的账号时才确认。",
+  "people.meAgain": "这是我：{name}",
+  "people.guest": "访客",
+  "people.guestNamed": "访客：{name} 不是我本人",
+  "people.guestNow": "从现在起 {name} 是访客",
   "people.block": "屏蔽",
   "people.blockNamed": "屏蔽 {name}",
   "people.blockTitle": "屏蔽 {name}？",
@@ -84,6 +93,23 @@ export const admin: Record<keyof typeof source, string> = {
   "people.approvedNow": "{name} 现在可以发消息了",
   "people.blockedNow": "已屏蔽 {name}",
   "people.gone": "对方已不在等待：请求可能已过期，或已在别处处理。",
+
+  "channels.title": "渠道",
+  "channels.none": "还没有设置聊天平台。要使用 Telegram，请设置 TELEGRAM_BOT_TOKEN 并重启网关。",
+  "channels.loading": "正在加载渠道…",
+  "channels.failed": "渠道状态未能加载。",
+  "channels.state": "状态",
+  "channels.strangers": "谁可以发消息",
+  "channels.connecting": "正在连接",
+  "channels.receiving": "正在接收",
+  "channels.failing": "出错，正在重试",
+  "channels.stopped": "已停止",
+  "channels.pairing": "已批准的人；其他人先请求",
+  "channels.open": "任何人",
+  "channels.allowlist": "已批准的人；不接受新的人",
+  "channels.disabled": "没有人",
+  "channels.failingNow": "{name} 出错",
+  "channels.stoppedNow": "{name} 已停止",
 
   "replies.title": "回复",
   "replies.why": "平台尚未确认以下回复。",
@@ -207,5 +233,4 @@ export const admin: Record<keyof typeof source, string> = {
   "foot.live": "在线 · 纪元 {n}",
   "foot.up": "v{version} · 已运行 {time}",
   "foot.version": "v{version}",
-  "foot.dev": "开发模式",
 };

@@ -29,6 +29,7 @@ export const chat: Record<keyof typeof source, string> = {
   "chat.denied": "此设备可以阅读，但不能发送。请有管理权限的人授予“对话”权限。",
 
   "error.auth": "模型服务不接受这个 API 密钥。请更换密钥。",
+  "error.key": "模型服务不接受这个 API 密钥。{message}",
   "error.rate": "模型服务要求放慢速度。请稍等再重试。",
   "error.unreachable": "模型服务没有响应。请稍后重试。",
   "error.noModel": "还没有设置模型。请在网关上设置。",

@@ -8,11 +8,10 @@ export const common: Record<keyof typeof source, string> = {
   "nav.operate": "运维",
   "nav.admin": "管理",
   "nav.recent": "最近",
-  "nav.waiting.one": "{n} 个请求在等待",
-  "nav.waiting.other": "{n} 个请求在等待",
   "nav.sessions": "会话",
   "nav.noSessions": "你聊过的内容会出现在这里。",
   "nav.skip": "跳到正文",
+  "nav.dev": "DEV_MODE 已开启：能访问此地址的任何人都会被放行。切勿在他人可访问的环境中使用。",
 
   "prefs.theme": "主题",
   "prefs.system": "跟随系统",
