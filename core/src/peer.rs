@@ -242,6 +242,8 @@ fn receive(
                 is_operator: false,
                 name: Some(name),
             });
+            // The code of a request he may have made is not needed any more.
+            delivery::drop_due(draft, peer);
             let key = session_key(inbound.channel, peer, false);
             session::receive(draft, command, &key, inbound.run, inbound.text)
         }

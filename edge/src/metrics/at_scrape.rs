@@ -188,6 +188,7 @@ impl AtScrape {
         self.runs_live.set(int(running.live.len()));
         let states = [
             (DeliveryStatus::Due, "due"),
+            (DeliveryStatus::Streaming, "streaming"),
             (DeliveryStatus::Attempted, "attempted"),
             (DeliveryStatus::Unknown, "unknown"),
         ];
