@@ -24,6 +24,14 @@ pub const ROOM_BYTES: usize = 1 << 20;
 /// They are appended when fewer than this are left.
 pub const ROOM_BYTES_MIN: u64 = 128 << 10;
 
+/// What the tail of the local log writes at a time, at least: no append touches a block that holds
+/// what was acknowledged before.
+pub const TAIL_BLOCK_BYTES: usize = 4 << 10;
+/// Records that go from the tail into sled as one batch with one sync, and the largest batch that
+/// takes its way through the tail: less than a segment of sled's file (512 KiB), so that sled never
+/// writes over what a batch made needless before that batch is synced.
+pub const CHECKPOINT_BATCH_BYTES: usize = 256 << 10;
+
 /// An object larger than this is not read; the largest snapshot fits.
 pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 
@@ -54,8 +62,10 @@ pub struct StoreSettings {
     pub sled_cache_bytes: u64,
     /// How long to wait for another process to let go of the local log.
     pub lock_wait_ms: u64,
-    /// Records of one batch that are stored, and later read, as one group.
+    /// Records that are stored in sled, and later read, as one group.
     pub group_bytes_max: usize,
+    /// Size of the tail of a new local log. What it holds is also in memory.
+    pub tail_bytes: usize,
     /// Frames gathered into one segment before packing.
     pub segment_bytes_max: usize,
     /// How long a record waits for company while the PUT budget has tokens.
@@ -82,6 +92,7 @@ impl Default for StoreSettings {
             sled_cache_bytes: 16 << 20,
             lock_wait_ms: 500,
             group_bytes_max: 64 << 10,
+            tail_bytes: 2 << 20,
             segment_bytes_max: 256 << 10,
             linger_ms: 50,
             linger_idle_ms: 1000,

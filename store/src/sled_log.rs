@@ -1,20 +1,27 @@
-//! The local log on sled.
+//! The local log: a tail in front of sled.
 //!
-//! One tree `log` of groups of records (their form is in `sled_log/groups.rs`); other trees of the
-//! same database are handed out by [`SledLog::tree`]. sled's own flush survives a killed process
-//! but not a lost power supply (on Linux it ends in `sync_file_range`), so every batch is one
-//! atomic sled batch, one flush, and then one `fdatasync` of sled's file.
+//! An append is one write to the tail and one `fdatasync` (`sled_log/tail.rs`, which also says why
+//! that is safe). What is not in sled yet is in memory too, for readers. When half of the tail is
+//! full, a checkpoint puts it into sled while appends go on in the other half. A large batch, of which
+//! a restore has many, passes the tail by, after all that is in it.
 //!
-//! Invariant: the head moves only after all of that succeeded; after any failure the log refuses
+//! sled has one tree `log` of groups of records (their form is in `sled_log/groups.rs`); other trees
+//! of the same database are handed out by [`SledLog::tree`]. Whatever goes into sled is one atomic
+//! batch, one flush, and then one `fdatasync` of sled's file.
+//!
+//! Invariant: the head moves only after all of an append succeeded; after any failure the log refuses
 //! to go on until it is opened again, and opening verifies every record from the first to the
 //! last. Since batches are atomic, a value that does not verify is damage, never a torn write.
 //! Does not know the remote log; it is a cache of it that may run ahead.
 
+mod checkpoint;
 mod disk;
 mod groups;
 mod reader;
+mod recent;
 mod room;
 mod set_aside;
+mod tail;
 mod verify;
 
 pub use disk::{LocalTree, TreeEntry};
@@ -25,22 +32,28 @@ use crate::error::StoreError;
 use crate::log::{EventLog, LogReader};
 use crate::segment::follow;
 use crate::settings::StoreSettings;
+use checkpoint::Checkpoint;
 use disk::Disk;
+use groups::Group;
 use moltbot_core::chain::Cursor;
 use moltbot_core::record::Record;
+use recent::Recent;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use tail::Tail;
 
 /// What the local log is called in messages.
 const PLACE: &str = "the local log";
 
-/// The local log on sled; the one handle that appends.
+/// The local log; the one handle that appends.
 pub struct SledLog {
     path: PathBuf,
     disk: Arc<Disk>,
+    tail: Tail,
+    recent: Recent,
+    checkpoint: Checkpoint,
     head: SharedHead,
-    group_bytes_max: usize,
     is_failed: bool,
 }
 
@@ -78,18 +91,36 @@ impl SledLog {
 
     fn open_verified(path: &Path, settings: &StoreSettings) -> Result<SledLog, StoreError> {
         let disk = Disk::open(path, settings)?;
-        let head = verify::verify(disk.log())?;
-        Ok(SledLog {
+        let in_sled = verify::verify(disk.log())?;
+        let (tail, found) = Tail::open(path, in_sled, settings.tail_bytes)?;
+        let recent = Recent::default();
+        let head = verify::extend(disk.log(), in_sled, found, &recent)?;
+        let disk = Arc::new(disk);
+        let mut log = SledLog {
             path: path.to_owned(),
-            disk: Arc::new(disk),
+            checkpoint: Checkpoint::new(
+                Arc::clone(&disk),
+                recent.clone(),
+                settings.group_bytes_max,
+            ),
+            disk,
+            tail,
+            recent,
             head: SharedHead::new(head),
-            group_bytes_max: settings.group_bytes_max,
             is_failed: false,
-        })
+        };
+        if !log.recent.is_empty() || !log.tail.is_empty() || log.tail.base() != head {
+            log.checkpoint.finish()?;
+            log.tail.renew(head)?;
+        }
+        Ok(log)
     }
 
-    /// Applies a batch durably. Whatever fails in between leaves the log unusable.
-    fn commit(&mut self, batch: sled::Batch) -> Result<(), StoreError> {
+    /// Changes what is on the disk. Whatever fails in between leaves the log unusable.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut SledLog) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         if self.is_failed {
             return Err(StoreError::Disk {
                 operation: "go on",
@@ -97,8 +128,25 @@ impl SledLog {
             });
         }
         self.is_failed = true;
-        self.disk.commit(self.disk.log(), batch)?;
+        change(self)?;
         self.is_failed = false;
+        Ok(())
+    }
+
+    fn store(&mut self, group: Group, after: Cursor) -> Result<(), StoreError> {
+        self.checkpoint.poll()?;
+        if !self.tail.takes(&group) {
+            self.checkpoint.pass(&group)?;
+            return self.tail.renew(after);
+        }
+        if !self.tail.has_room(&group) {
+            // The half that is used next is that of the checkpoint before.
+            self.checkpoint.wait()?;
+            self.tail.renew(self.head())?;
+            self.checkpoint.start()?;
+        }
+        self.tail.append(&group)?;
+        self.recent.push(group);
         Ok(())
     }
 }
@@ -114,9 +162,8 @@ impl EventLog for SledLog {
         if after == before {
             return Ok(());
         }
-        let mut batch = sled::Batch::default();
-        groups::insert(&mut batch, before, records, self.group_bytes_max)?;
-        self.commit(batch)?;
+        let group = Group::of(before, records)?;
+        self.change(|log| log.store(group, after))?;
         self.head.set(after);
         Ok(())
     }
@@ -128,15 +175,20 @@ impl EventLog for SledLog {
                 "cannot rewind to {to}, which is not in the local log"
             )));
         }
-        let mut batch = sled::Batch::default();
-        groups::cut_after(&mut batch, self.disk.log(), to.seq)?;
-        // Readers must not see what is about to go.
-        self.head.set(to);
-        self.commit(batch)
+        self.change(|log| {
+            // Readers must not see what is about to go.
+            log.head.set(to);
+            log.checkpoint.finish()?;
+            log.tail.renew(to)?;
+            let mut batch = sled::Batch::default();
+            groups::cut_after(&mut batch, log.disk.log(), to.seq)?;
+            log.disk.commit(log.disk.log(), batch)
+        })
     }
 
     fn reader(&self) -> Arc<dyn LogReader> {
-        Arc::new(SledReader::new(Arc::clone(&self.disk), self.head.clone()))
+        let (recent, head) = (self.recent.clone(), self.head.clone());
+        Arc::new(SledReader::new(Arc::clone(&self.disk), recent, head))
     }
 }
 

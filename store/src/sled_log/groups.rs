@@ -6,8 +6,9 @@
 //! value = the part-th 4 KiB of the group
 //! ```
 //!
-//! A committed batch is one group, or several when it is large. Groups are cut into parts because
-//! sled keeps up to twenty values in one leaf and must not be given a leaf of 128 KiB.
+//! A batch is one group in the tail; on their way into sled, small groups are joined and large ones
+//! split. Groups are cut into parts because sled keeps up to twenty values in one leaf and must not
+//! be given a leaf of 128 KiB.
 //! Invariant: groups follow each other without a gap, each naming the hash it follows.
 
 use super::PLACE;
@@ -30,37 +31,39 @@ pub(super) struct Group {
     bytes: Vec<u8>,
 }
 
-/// Writes these records, which follow `before`, as groups of about `group_bytes_max`.
-pub(super) fn insert(
+/// Writes these groups, which follow each other, as groups of about `group_bytes_max`.
+pub(super) fn insert<'a>(
     batch: &mut sled::Batch,
-    before: Cursor,
-    records: &[Record],
+    groups: impl IntoIterator<Item = &'a Group>,
     group_bytes_max: usize,
 ) -> Result<(), StoreError> {
-    let mut follows = before;
-    let mut head = before;
-    let mut group = before.hash.0.to_vec();
-    for record in records {
-        let start = group.len();
-        codec::encode_frame(record, &mut group).map_err(|error| {
-            StoreError::Internal(format!("record #{} cannot be stored: {error}", record.seq))
-        })?;
-        if start > HASH_BYTES && group.len() > group_bytes_max {
-            let frame = group.split_off(start);
-            insert_parts(batch, follows.seq.next(), &group)?;
-            follows = head;
-            group = [follows.hash.0.as_slice(), &frame].concat();
+    let mut next: Option<Group> = None;
+    for group in groups {
+        let mut frames = group.frames()?;
+        while let Some((before, frame)) = frames.next()? {
+            match &mut next {
+                Some(next) if next.bytes.len() + frame.len() <= group_bytes_max => {
+                    next.bytes.extend_from_slice(frame);
+                }
+                next => {
+                    let bytes = [before.hash.0.as_slice(), frame].concat();
+                    let first = before.seq.next();
+                    if let Some(full) = next.replace(Group { first, bytes }) {
+                        insert_parts(batch, &full)?;
+                    }
+                }
+            }
         }
-        head = record.cursor();
     }
-    insert_parts(batch, follows.seq.next(), &group)
+    next.map_or(Ok(()), |last| insert_parts(batch, &last))
 }
 
-fn insert_parts(batch: &mut sled::Batch, first: Seq, group: &[u8]) -> Result<(), StoreError> {
-    for (part, value) in group.chunks(LOG_VALUE_BYTES_MAX).enumerate() {
-        let part = u16::try_from(part)
-            .map_err(|_| StoreError::Internal(format!("group #{first} has too many parts")))?;
-        batch.insert(&key(first, part), value);
+fn insert_parts(batch: &mut sled::Batch, group: &Group) -> Result<(), StoreError> {
+    for (part, value) in group.bytes.chunks(LOG_VALUE_BYTES_MAX).enumerate() {
+        let part = u16::try_from(part).map_err(|_| {
+            StoreError::Internal(format!("group #{} has too many parts", group.first))
+        })?;
+        batch.insert(&key(group.first, part), value);
     }
     Ok(())
 }
@@ -71,21 +74,30 @@ pub(super) fn cut_after(
     log: &sled::Tree,
     last: Seq,
 ) -> Result<(), StoreError> {
-    let kept = containing(log, last)?
-        .map(|group| group.decode())
-        .transpose()?;
-    let from = match &kept {
-        Some((before, _)) => before.seq.next(),
-        None => Seq::ZERO,
-    };
+    let kept = containing(log, last)?;
+    let from = kept.as_ref().map_or(Seq::ZERO, |group| group.first);
     for entry in log.range(key(from, 0)..).keys() {
         batch.remove(entry.map_err(|error| read_error("read", error))?);
     }
-    let Some((before, mut records)) = kept else {
+    let Some(mut group) = kept else {
         return Ok(());
     };
-    records.retain(|record| record.seq <= last);
-    insert(batch, before, &records, usize::MAX)
+    let (_, dropped) = group.skip_to(last.next())?;
+    let kept_bytes = group.bytes.len() - dropped.len();
+    group.bytes.truncate(kept_bytes);
+    insert_parts(batch, &group)
+}
+
+/// The position of this seq, if the log reaches it.
+pub(super) fn cursor(log: &sled::Tree, seq: Seq) -> Result<Option<Cursor>, StoreError> {
+    if seq == Seq::ZERO {
+        return Ok(Some(Cursor::START));
+    }
+    let Some(group) = containing(log, seq)? else {
+        return Ok(None);
+    };
+    let (cursor, _) = group.skip_to(seq.next())?;
+    Ok((cursor.seq == seq).then_some(cursor))
 }
 
 /// The group that would hold this seq, if the log reaches it.
@@ -127,45 +139,45 @@ pub(super) fn from(log: &sled::Tree, seq: Seq) -> Result<Groups, StoreError> {
 }
 
 impl Group {
-    /// The record it follows, and its records.
-    fn decode(&self) -> Result<(Cursor, Vec<Record>), StoreError> {
-        let (before, frames) = self.split()?;
-        let records = codec::decode_frames(frames, before).map_err(bad)?;
-        Ok((before, records))
+    /// These linked records, which follow `before`.
+    pub(super) fn of(before: Cursor, records: &[Record]) -> Result<Group, StoreError> {
+        let mut bytes = before.hash.0.to_vec();
+        for record in records {
+            codec::encode_frame(record, &mut bytes).map_err(|error| {
+                StoreError::Internal(format!("record #{} cannot be stored: {error}", record.seq))
+            })?;
+        }
+        let first = before.seq.next();
+        Ok(Group { first, bytes })
+    }
+
+    /// As it was stored; says nothing about whether it verifies.
+    pub(super) fn stored(first: Seq, bytes: Vec<u8>) -> Group {
+        Group { first, bytes }
+    }
+
+    /// What is stored.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Checks all of it; the record it follows, and its last one.
     pub(super) fn verify(&self) -> Result<(Cursor, Cursor), StoreError> {
-        let (before, frames) = self.split()?;
-        let last = codec::verify_frames(frames, before).map_err(bad)?;
+        let Frames { before, bytes } = self.frames()?;
+        let last = codec::verify_frames(bytes, before).map_err(bad)?;
         Ok((before, last))
     }
 
     /// The record before `seq` and the frames from `seq` on. What is skipped is not verified: it
     /// was when the log was opened.
     pub(super) fn skip_to(&self, seq: Seq) -> Result<(Cursor, &[u8]), StoreError> {
-        let (mut before, mut frames) = self.split()?;
-        while before.seq.next() < seq && !frames.is_empty() {
-            let torn = || {
-                bad(CodecError::Torn {
-                    seq: before.seq.next(),
-                })
-            };
-            let (length, _) = frames.split_first_chunk().ok_or_else(torn)?;
-            let end = FRAME_HEADER_BYTES + u32::from_le_bytes(*length) as usize;
-            let (frame, rest) = frames.split_at_checked(end).ok_or_else(torn)?;
-            let (_, hash) = frame.split_last_chunk().ok_or_else(torn)?;
-            before = Cursor {
-                seq: before.seq.next(),
-                hash: Hash(*hash),
-            };
-            frames = rest;
-        }
-        Ok((before, frames))
+        let mut frames = self.frames()?;
+        while frames.before.seq.next() < seq && frames.next()?.is_some() {}
+        Ok((frames.before, frames.bytes))
     }
 
-    fn split(&self) -> Result<(Cursor, &[u8]), StoreError> {
-        let (hash, frames) = self
+    fn frames(&self) -> Result<Frames<'_>, StoreError> {
+        let (hash, bytes) = self
             .bytes
             .split_first_chunk::<HASH_BYTES>()
             .ok_or_else(|| bad(CodecError::Torn { seq: self.first }))?;
@@ -176,7 +188,34 @@ impl Group {
             }));
         };
         let hash = Hash(*hash);
-        Ok((Cursor { seq, hash }, frames))
+        let before = Cursor { seq, hash };
+        Ok(Frames { before, bytes })
+    }
+}
+
+/// The frames that are left of a group, taken apart but not verified.
+struct Frames<'a> {
+    before: Cursor,
+    bytes: &'a [u8],
+}
+
+impl<'a> Frames<'a> {
+    /// The next one, and the record before it.
+    fn next(&mut self) -> Result<Option<(Cursor, &'a [u8])>, StoreError> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        let before = self.before;
+        let seq = before.seq.next();
+        let torn = || bad(CodecError::Torn { seq });
+        let (length, _) = self.bytes.split_first_chunk().ok_or_else(torn)?;
+        let end = FRAME_HEADER_BYTES + u32::from_le_bytes(*length) as usize;
+        let (frame, rest) = self.bytes.split_at_checked(end).ok_or_else(torn)?;
+        let (_, hash) = frame.split_last_chunk().ok_or_else(torn)?;
+        let hash = Hash(*hash);
+        self.before = Cursor { seq, hash };
+        self.bytes = rest;
+        Ok(Some((before, frame)))
     }
 }
 

@@ -1,7 +1,9 @@
-//! Reads the local log from any thread.
+//! Reads the local log from any thread: what is recent from memory, the rest from sled.
 
+use super::SharedHead;
 use super::disk::Disk;
-use super::{SharedHead, groups};
+use super::groups::{self, Group};
+use super::recent::Recent;
 use crate::error::StoreError;
 use crate::log::LogReader;
 use moltbot_core::chain::Cursor;
@@ -14,12 +16,13 @@ use std::sync::Arc;
 /// and all of its readers and trees are gone.
 pub struct SledReader {
     disk: Arc<Disk>,
+    recent: Recent,
     head: SharedHead,
 }
 
 impl SledReader {
-    pub(super) fn new(disk: Arc<Disk>, head: SharedHead) -> SledReader {
-        SledReader { disk, head }
+    pub(super) fn new(disk: Arc<Disk>, recent: Recent, head: SharedHead) -> SledReader {
+        SledReader { disk, recent, head }
     }
 }
 
@@ -29,40 +32,75 @@ impl LogReader for SledReader {
     }
 
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Record>, StoreError> {
-        let head = self.head();
-        let from = from.max(Seq(1));
-        let mut records = Vec::new();
-        if from > head.seq {
-            return Ok(records);
+        let mut page = Page {
+            next: from.max(Seq(1)),
+            head: self.head().seq,
+            bytes_left: bytes_max,
+            records: Vec::new(),
+        };
+        if page.next > page.head {
+            return Ok(page.records);
         }
-        let mut bytes = 0;
-        for group in groups::from(self.disk.log(), from)? {
-            let group = group?;
-            let (mut before, mut frames) = group.skip_to(from)?;
-            while !frames.is_empty() {
-                // Beyond the head there may be a batch that is not durable yet.
-                if before.seq >= head.seq || (bytes >= bytes_max && !records.is_empty()) {
-                    return Ok(records);
+        let mut recent = self.recent.from(page.next, bytes_max);
+        if recent.is_empty() {
+            for group in groups::from(self.disk.log(), page.next)? {
+                page.add(&group?)?;
+                if page.is_full() {
+                    return Ok(page.records);
                 }
-                let (record, used) = codec::decode_frame(frames, before).map_err(groups::bad)?;
-                before = record.cursor();
-                frames = frames.get(used..).unwrap_or_default();
-                bytes += used;
-                records.push(record);
             }
+            // Should all of it have gone into sled meanwhile, the page only ends a little early.
+            recent = self.recent.from(page.next, page.bytes_left);
         }
-        Ok(records)
+        for group in recent {
+            page.add(&group)?;
+        }
+        Ok(page.records)
     }
 
     fn get(&self, seq: Seq) -> Result<Option<Record>, StoreError> {
         if seq == Seq::ZERO || seq > self.head().seq {
             return Ok(None);
         }
-        let Some(group) = groups::containing(self.disk.log(), seq)? else {
-            return Ok(None);
-        };
-        let (before, frames) = group.skip_to(seq)?;
-        let (record, _) = codec::decode_frame(frames, before).map_err(groups::bad)?;
-        Ok(Some(record))
+        if let Some(group) = self.recent.from(seq, 0).first() {
+            return record(group, seq).map(Some);
+        }
+        groups::containing(self.disk.log(), seq)?
+            .map(|group| record(&group, seq))
+            .transpose()
+    }
+}
+
+fn record(group: &Group, seq: Seq) -> Result<Record, StoreError> {
+    let (before, frames) = group.skip_to(seq)?;
+    let (record, _) = codec::decode_frame(frames, before).map_err(groups::bad)?;
+    Ok(record)
+}
+
+/// The records that one read gathers.
+struct Page {
+    next: Seq,
+    head: Seq,
+    bytes_left: usize,
+    records: Vec<Record>,
+}
+
+impl Page {
+    /// Beyond the head there may be a batch that is not durable yet.
+    fn is_full(&self) -> bool {
+        self.next > self.head || (self.bytes_left == 0 && !self.records.is_empty())
+    }
+
+    fn add(&mut self, group: &Group) -> Result<(), StoreError> {
+        let (mut before, mut frames) = group.skip_to(self.next)?;
+        while !frames.is_empty() && !self.is_full() {
+            let (record, used) = codec::decode_frame(frames, before).map_err(groups::bad)?;
+            before = record.cursor();
+            frames = frames.get(used..).unwrap_or_default();
+            self.bytes_left = self.bytes_left.saturating_sub(used);
+            self.next = record.seq.next();
+            self.records.push(record);
+        }
+        Ok(())
     }
 }

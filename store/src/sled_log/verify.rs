@@ -1,10 +1,12 @@
-//! Verifying the whole local log when it is opened.
+//! Verifying the whole local log when it is opened: what sled has, then what the tail has beyond it.
 //!
 //! Each group names the hash it follows, so parts of the log are verified side by side and then held
 //! against each other. Invariant: every byte of every record was read and hashed, and the error is
 //! that of the earliest part that has one.
 
 use super::groups::{self, bad};
+use super::recent::Recent;
+use super::tail::Found;
 use crate::error::StoreError;
 use crate::settings::{VERIFY_PART_RECORDS_MIN, VERIFY_THREADS_MAX};
 use moltbot_core::chain::Cursor;
@@ -71,6 +73,51 @@ fn verify_part(log: &sled::Tree, from: Seq, to: Option<Seq>) -> Result<Option<Ru
         run = Some((run.map_or(before, |(start, _)| start), last));
     }
     Ok(run)
+}
+
+/// Holds what was found in the tail against what sled has, and keeps the groups that sled does not
+/// have; the position after the last of all.
+pub(super) fn extend(
+    log: &sled::Tree,
+    in_sled: Cursor,
+    found: Found,
+    missing: &Recent,
+) -> Result<Cursor, StoreError> {
+    // What lies before the newer generation was put into sled, or is in the older one.
+    let is_enough = found.newer.base.seq <= in_sled.seq;
+    let older = found.older.filter(|_| !is_enough);
+    let mut end = older.as_ref().unwrap_or(&found.newer).base;
+    if in_sled.seq < end.seq {
+        return Err(gap(in_sled, end.seq.next()));
+    }
+    is_in(log, end)?;
+    let mut head = in_sled;
+    for run in older.into_iter().chain([found.newer]) {
+        follows(end, run.base)?;
+        for group in run.groups {
+            let (before, last) = group.verify()?;
+            follows(end, before)?;
+            end = last;
+            if end.seq > in_sled.seq {
+                follows(head, before)?;
+                head = end;
+                missing.push(group);
+            }
+        }
+    }
+    if head == in_sled {
+        is_in(log, end)?;
+    }
+    Ok(head)
+}
+
+/// Whether this is a position of sled's.
+fn is_in(log: &sled::Tree, cursor: Cursor) -> Result<(), StoreError> {
+    if groups::cursor(log, cursor.seq)? == Some(cursor) {
+        return Ok(());
+    }
+    let seq = cursor.seq;
+    Err(bad(CodecError::Unlinked { seq }))
 }
 
 /// Whether what follows `before` follows `head`.
