@@ -68,6 +68,8 @@ pub struct StoreSettings {
     pub tail_bytes: usize,
     /// Frames gathered into one segment before packing.
     pub segment_bytes_max: usize,
+    /// As much goes into one segment instead once as much waits.
+    pub catch_up_bytes_max: usize,
     /// How long a record waits for company while the PUT budget has tokens.
     pub linger_ms: u64,
     /// How long a record waits for company once the PUT budget is used up.
@@ -76,6 +78,8 @@ pub struct StoreSettings {
     pub put_burst: u32,
     /// One PUT is added to the budget in this time (2.6 s: the free tier of R2 around the clock).
     pub put_refill_ms: u64,
+    /// A request that has no answer after this is told of as a failing remote; it is not given up yet.
+    pub slow_request_ms: u64,
     /// The first wait after a failed request; it doubles from there, with jitter.
     pub retry_ms_min: u64,
     /// The longest wait after a failed request.
@@ -94,10 +98,12 @@ impl Default for StoreSettings {
             group_bytes_max: 64 << 10,
             tail_bytes: 2 << 20,
             segment_bytes_max: 256 << 10,
+            catch_up_bytes_max: 4 << 20,
             linger_ms: 50,
             linger_idle_ms: 1000,
             put_burst: 30,
             put_refill_ms: 2600,
+            slow_request_ms: 3000,
             retry_ms_min: 200,
             retry_ms_max: 30_000,
             restore_concurrency: 16,

@@ -60,8 +60,8 @@ pub struct Shipper {
     writer: InstanceId,
     settings: StoreSettings,
     stage: Stage,
-    /// The request under way.
-    asked: Option<Op>,
+    /// The request under way, and since when.
+    asked: Option<(Op, u64)>,
     next_op: Op,
     /// No request before this time.
     not_before: u64,
@@ -118,9 +118,9 @@ impl Shipper {
                 self.lag.appended(head, bytes, shipped, now_ms);
             }
             Input::ShipNow => self.wanted = self.lag.head.seq,
-            Input::Tick => {}
+            Input::Tick => self.lose_patience(now_ms),
             Input::Done { op, outcome } => {
-                if self.asked == Some(op) {
+                if self.asked.is_some_and(|(asked, _)| asked == op) {
                     self.asked = None;
                     self.done(now_ms, outcome, &mut actions);
                 }
@@ -190,9 +190,26 @@ impl Shipper {
         }
     }
 
+    /// People are told of a remote that does not answer long before the request is given up.
+    fn lose_patience(&mut self, now_ms: u64) {
+        let slow_ms = self.settings.slow_request_ms;
+        let Some((_, since)) = self.asked else { return };
+        if now_ms.saturating_sub(since) < slow_ms || self.status.failing_since_ms.is_some() {
+            return;
+        }
+        let waited_ms = now_ms - since;
+        self.status.state = ShipState::Retrying;
+        self.status.last_error = Some(format!("the remote has not answered for {waited_ms} ms"));
+        self.status.last_error_ms = Some(now_ms);
+        self.status.failing_since_ms = Some(since);
+    }
+
     /// The next thing to do, when nothing is under way.
     fn proceed(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        if self.asked.is_some() {
+        if let Some((_, since)) = self.asked {
+            if self.status.failing_since_ms.is_none() {
+                actions.push(Action::WakeAt(since + self.settings.slow_request_ms));
+            }
             return;
         }
         let due = match &self.stage {
@@ -201,7 +218,7 @@ impl Shipper {
             Stage::Ended => None,
         };
         match due {
-            Some(at) if at <= now_ms => self.ask(actions),
+            Some(at) if at <= now_ms => self.ask(now_ms, actions),
             Some(at) => actions.push(Action::WakeAt(at)),
             None => {}
         }
@@ -221,10 +238,13 @@ impl Shipper {
         Some(brisk.min(since + self.settings.linger_idle_ms))
     }
 
-    fn ask(&mut self, actions: &mut Vec<Action>) {
+    fn ask(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
         let op = self.next_op;
         self.next_op += 1;
-        self.asked = Some(op);
+        self.asked = Some((op, now_ms));
+        if self.status.failing_since_ms.is_none() {
+            actions.push(Action::WakeAt(now_ms + self.settings.slow_request_ms));
+        }
         if self.status.state == ShipState::Idle {
             self.status.state = ShipState::Shipping;
         }
@@ -235,7 +255,7 @@ impl Shipper {
             actions.push(Action::ReadRecords {
                 op,
                 from: self.status.shipped.seq.next(),
-                bytes_max: self.settings.segment_bytes_max,
+                bytes_max: self.segment_bytes_max(),
             });
             return;
         };
@@ -256,6 +276,17 @@ impl Shipper {
                 Action::CheckHead { op, epoch }
             }
         });
+    }
+
+    /// After an outage the way is long: larger segments take fewer turns.
+    fn segment_bytes_max(&self) -> usize {
+        let settings = &self.settings;
+        let is_behind = self.lag.bytes() >= settings.catch_up_bytes_max as u64;
+        if is_behind {
+            settings.catch_up_bytes_max
+        } else {
+            settings.segment_bytes_max
+        }
     }
 
     fn seal(&self, records: &[Record]) -> Result<Stage, StoreError> {

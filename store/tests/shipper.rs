@@ -45,7 +45,11 @@ fn failed(op: Op) -> Input {
     done(op, Outcome::Failed(error))
 }
 
-fn one(actions: Vec<Action>) -> Action {
+/// The only action, besides the wish to be woken should its answer take too long.
+fn one(mut actions: Vec<Action>) -> Action {
+    if actions.len() > 1 {
+        actions.retain(|action| !matches!(action, Action::WakeAt(_)));
+    }
     let [action] = <[Action; 1]>::try_from(actions).unwrap();
     action
 }
@@ -244,9 +248,116 @@ fn an_object_that_exists_and_is_absent_is_put_again() {
 fn an_answer_to_an_older_request_changes_nothing() {
     let mut shipper = shipper();
     let (op, _) = sealed(&mut shipper, 0, &records(Cursor::START, 1, 10));
-    assert!(shipper.step(0, done(op - 1, Outcome::Created)).is_empty());
+    let actions = shipper.step(0, done(op - 1, Outcome::Created));
+    let waits = |action: &Action| matches!(action, Action::WakeAt(_));
+    assert!(actions.iter().all(waits), "{actions:?}");
     assert!(matches!(
         one(confirm(&mut shipper, 0, op)),
         Action::Shipped(_)
     ));
+}
+
+#[test]
+fn a_remote_that_does_not_answer_is_told_of_long_before_it_is_given_up() {
+    let mut shipper = shipper();
+    let batch = records(Cursor::START, 1, 10);
+    let (op, _) = sealed(&mut shipper, 1_000, &batch);
+    shipper.step(3_999, Input::Tick);
+    assert_eq!(shipper.status().failing_since_ms, None);
+    assert!(shipper.step(4_000, Input::Tick).is_empty());
+    let status = shipper.status();
+    assert_eq!(status.failing_since_ms, Some(1_000));
+    assert_eq!(status.state, ShipState::Retrying);
+    let error = status.last_error.unwrap();
+    assert!(error.contains("not answered"), "{error}");
+    // The answer comes all the same.
+    confirm(&mut shipper, 9_000, op);
+    let status = shipper.status();
+    assert_eq!((status.failing_since_ms, status.lag_events), (None, 0));
+}
+
+/// A remote that is away for an hour, while a record is appended every second.
+#[test]
+fn an_hour_without_the_remote_costs_few_requests_and_is_made_up_for() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut shipper = shipper();
+    let log = records(Cursor::START, 3_600, 4_000);
+    let (mut now, mut requests, mut wake_at) = (0, 0_u64, None);
+    let mut waiting: Vec<Action> = Vec::new();
+    for record in &log {
+        let mut actions = shipper.step(now, appended(std::slice::from_ref(record)));
+        let next = now + 1_000;
+        loop {
+            waiting.append(&mut actions);
+            match waiting.pop() {
+                Some(Action::WakeAt(at)) => wake_at = Some(at),
+                Some(Action::ReadRecords {
+                    op,
+                    from,
+                    bytes_max,
+                }) => {
+                    let read = page(&log, from, bytes_max);
+                    actions = shipper.step(now, done(op, Outcome::Records(read)));
+                }
+                Some(Action::Create { op, .. }) => {
+                    requests += 1;
+                    actions = shipper.step(now, failed(op));
+                }
+                Some(other) => panic!("{other:?} without a remote"),
+                None => match wake_at.take_if(|at| *at < next) {
+                    Some(at) => {
+                        now = now.max(at);
+                        actions = shipper.step(now, Input::Tick);
+                    }
+                    None => break,
+                },
+            }
+        }
+        now = next;
+    }
+    let status = shipper.status();
+    assert_eq!(now, HOUR_MS);
+    assert_eq!(status.lag_events, 3_600);
+    assert!(status.lag_ms(now) >= HOUR_MS - 1_000, "{status:?}");
+    // Half a minute at most between two tries, and hardly more often.
+    assert!((100..=400).contains(&requests), "{requests} requests");
+
+    let mut segments = 0;
+    let mut actions = shipper.step(now + 60_000, Input::Tick);
+    while shipper.shipped().seq < Seq(3_600) {
+        waiting.append(&mut actions);
+        match waiting.pop().unwrap() {
+            Action::ReadRecords {
+                op,
+                from,
+                bytes_max,
+            } => {
+                let read = page(&log, from, bytes_max);
+                actions = shipper.step(now + 60_000, done(op, Outcome::Records(read)));
+            }
+            Action::Create { op, .. } => {
+                segments += 1;
+                actions = shipper.step(now + 60_000, done(op, Outcome::Created));
+            }
+            Action::CheckHead { op, .. } => {
+                actions = shipper.step(now + 60_000, done(op, Outcome::Absent));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(shipper.status().lag_events, 0);
+    // 14.6 MB: the first segment was sealed before the outage was known, the others are large.
+    assert!(segments <= 20, "{segments} segments");
+}
+
+/// As the local log reads.
+fn page(log: &[Record], from: Seq, bytes_max: usize) -> Vec<Record> {
+    let mut bytes = 0;
+    let rest = log.iter().skip_while(|record| record.seq < from);
+    let fits = rest.take_while(|record| {
+        let fits = bytes < bytes_max;
+        bytes += record.payload.len();
+        fits
+    });
+    fits.cloned().collect()
 }
