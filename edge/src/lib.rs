@@ -39,6 +39,7 @@ pub mod snapshots;
 pub mod stamp;
 pub mod storage;
 pub mod telemetry;
+pub mod time_travel;
 pub mod variables;
 pub mod view;
 pub mod writer;

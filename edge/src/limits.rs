@@ -117,6 +117,25 @@ pub const SUBSCRIPTION_READ_BYTES: usize = 128 * 1024;
 /// Least time between two `storage` events.
 pub const STORAGE_EVENT_INTERVAL_MS: u64 = 500;
 
+/// Time for an answer about a moment of the log.
+pub const TRAVEL_MS_MAX: u64 = 20_000;
+/// Bytes of such an answer.
+pub const TRAVEL_BYTES_MAX: usize = 384 * 1024;
+/// Changes in one `log.diff` answer.
+pub const DIFF_CHANGES_MAX: usize = 500;
+/// Records in one `log.diff` answer, and in what the command line prints unless told otherwise.
+pub const DIFF_RECORDS_MAX: usize = 50;
+/// Records in one page of `log.records`.
+pub const RECORDS_PAGE_MAX: usize = 500;
+/// Records that one page of `log.records` looks at to find those that are wanted.
+pub const RECORDS_LOOKED_AT_MAX: usize = 20_000;
+/// Time for `log.verify` to read all of the log.
+pub const VERIFY_MS_MAX: u64 = 10 * 60 * 1_000;
+/// Least time between two `log.verify.progress` events.
+pub const VERIFY_EVENT_INTERVAL_MS: u64 = 250;
+/// Bytes of one line of an exported log: the largest record, readable and encoded.
+pub const EXPORT_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Records after which a snapshot is taken.
 pub const SNAPSHOT_EVERY_RECORDS: u64 = 5_000;
 /// How often lapsed pairing requests are looked for.

@@ -52,6 +52,12 @@ pub const CLAIM_ROUNDS_MAX: u32 = 64;
 /// Payload bytes that a restore gathers before it appends them to the local log.
 pub const RESTORE_APPEND_BYTES_MAX: usize = 4 << 20;
 
+/// Records that are read at a time from somewhere in the remote log, to the end of their segment.
+pub const SCAN_PAGE_RECORDS: u64 = 10_000;
+
+/// Of the snapshots up to a moment, so many of the newest go into a fork: as many as a start tries.
+pub const FORK_SNAPSHOTS_MAX: usize = 3;
+
 /// Appends whose time is remembered until they are shipped; with more, ages are overstated.
 pub const LAG_MARKS_MAX: usize = 64;
 

@@ -4,7 +4,9 @@ mod client;
 mod devices;
 mod doctor;
 mod log;
+mod output;
 mod peers;
+mod restore;
 mod rows;
 
 use crate::exit::{Exit, Failure};
@@ -12,6 +14,7 @@ use crate::redact::redact;
 use crate::serve::{self, Served};
 use crate::settings::{self, Flags, Settings};
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -58,12 +61,8 @@ enum Verb {
     /// Look at the log
     #[command(subcommand)]
     Log(log::Verb),
-    /// Rebuild the log from its replica
-    Restore {
-        /// Restore into memory, check everything, change nothing
-        #[arg(long, required = true)]
-        dry_run: bool,
-    },
+    /// Rebuild the log from its replica on trial, or fork it as it was at any moment
+    Restore(restore::Args),
     /// Check configuration, disk, replica and model, and say what to do
     Doctor,
 }
@@ -121,7 +120,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         Some(Verb::Devices(verb)) => devices::run(&settings, verb).await?,
         Some(Verb::Peers(verb)) => peers::run(&settings, verb).await?,
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
-        Some(Verb::Restore { .. }) => log::restore_dry_run(&settings).await?,
+        Some(Verb::Restore(args)) => restore::run(&settings, args).await?,
         Some(Verb::Doctor) => doctor::run(&settings).await?,
     }
     Ok(Served::Ended)
@@ -155,15 +154,20 @@ fn restart() -> i32 {
     reason = "this is where the command line speaks to a person"
 )]
 fn fail(failure: &Failure) -> i32 {
-    eprintln!("moltbot: {}", redact(&failure.message));
+    // Whoever closed the pipe has seen enough, which needs no words.
+    if !failure.message.is_empty() {
+        eprintln!("moltbot: {}", redact(&failure.message));
+    }
     failure.exit as i32
 }
 
 /// Prints a line of an answer.
-#[expect(
-    clippy::print_stdout,
-    reason = "this is where the command line speaks to a person"
-)]
 fn say(line: impl std::fmt::Display) {
-    println!("{line}");
+    // Whoever closed the pipe has seen enough.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints something to know beside an answer that may go into a file or another program.
+fn say_aside(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
