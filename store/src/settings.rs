@@ -93,6 +93,9 @@ pub struct StoreSettings {
     pub put_burst: u32,
     /// One PUT is added to the budget in this time (2.6 s: the free tier of R2 around the clock).
     pub put_refill_ms: u64,
+    /// How often a gateway that ships nothing asks whether it was fenced. Once a minute is 44,640
+    /// reads a month of 31 days; R2's free tier has ten million.
+    pub head_check_ms: u64,
     /// The first wait after a failed request; it doubles from there, with jitter.
     pub retry_ms_min: u64,
     /// The longest wait after a failed request.
@@ -127,6 +130,7 @@ impl Default for StoreSettings {
             linger_idle_ms: 1000,
             put_burst: 30,
             put_refill_ms: 2600,
+            head_check_ms: 60_000,
             retry_ms_min: 200,
             retry_ms_max: 30_000,
             restore_concurrency: 16,
