@@ -1,9 +1,13 @@
 //! The local log and its replica.
 pub mod blobs;
+pub mod catalog;
 pub mod claim;
+pub mod compact;
+pub mod compact_task;
 pub mod diagnosis;
 mod envelope;
 pub mod error;
+pub mod floor;
 pub mod fork;
 pub mod head;
 pub mod keys;

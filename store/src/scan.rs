@@ -4,13 +4,14 @@
 //! verified as a restore verifies them; memory is bounded by one page and what is read ahead.
 //! Sees the log as it was when the scan was opened. Changes nothing.
 
+use crate::catalog::{Fetched, unsettled};
 use crate::error::StoreError;
 use crate::layout;
 use crate::log::{EventLog, LogReader};
 use crate::memory_log::MemoryLog;
 use crate::replica::Replica;
 use crate::restore::{self, Survey};
-use crate::segment::{self, Segment, follow};
+use crate::segment::follow;
 use crate::settings::{SCAN_PAGE_RECORDS, StoreSettings};
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::Seq;
@@ -53,11 +54,8 @@ impl Scan {
             return Ok(Vec::new());
         }
         let enough = last.min(Seq(after.seq.0.saturating_add(SCAN_PAGE_RECORDS)));
-        // The walk ends with the segment that holds the last record it knows of.
         let mut survey = self.survey.clone();
         survey.tail.cursor.seq = enough;
-        let listed = survey.segments.partition_point(|first| *first <= enough);
-        survey.segments.truncate(listed);
         let mut page = Page {
             head: after,
             records: Vec::new(),
@@ -81,80 +79,41 @@ impl Scan {
         if seq == Seq::ZERO || seq > self.head().seq {
             return Ok(None);
         }
-        let segments = &self.survey.segments;
-        let index = segments.partition_point(|first| *first <= seq);
-        if let Some(segment) = self.linked(index.wrapping_sub(1)).await? {
-            let found = segment.records.into_iter().find(|record| record.seq == seq);
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        self.last_while(|record| record.seq <= seq).await
+        let mut catalog = self.survey.catalog.clone();
+        let found = catalog.read_holding(&self.replica, seq).await?;
+        let records = found.map(|found| found.segment.records);
+        Ok(records
+            .unwrap_or_default()
+            .into_iter()
+            .find(|record| record.seq == seq))
     }
 
     /// The last record of the log as it was at this moment, by the clock of its writers; `None`
     /// before the first one. A writer's clock that was set back makes the answer one of several
     /// that are right.
     pub async fn record_at(&self, at: Timestamp) -> Result<Option<Record>, StoreError> {
-        let (mut low, mut high) = (0, self.survey.segments.len());
-        let mut found: Option<Segment> = None;
-        while low < high {
-            let middle = low.midpoint(high);
-            let Some(segment) = self.linked(middle).await? else {
-                return self.last_while(|record| record.at <= at).await;
-            };
-            if segment.records.first().is_some_and(|first| first.at <= at) {
-                (low, found) = (middle + 1, Some(segment));
-            } else {
-                high = middle;
-            }
-        }
-        let records = found.map(|segment| segment.records).unwrap_or_default();
-        Ok(records.into_iter().take_while(|r| r.at <= at).last())
-    }
-
-    /// The segment with this place in the list, if it is there and follows the one before it: an
-    /// object that another writer left behind does not.
-    async fn linked(&self, index: usize) -> Result<Option<Segment>, StoreError> {
-        let Some(segment) = self.listed(Some(index)).await? else {
-            return Ok(None);
-        };
-        let before = match index.checked_sub(1) {
-            None => Some(Cursor::START),
-            before => self.listed(before).await?.map(|before| before.header.to()),
-        };
-        Ok((before == Some(segment.header.from())).then_some(segment))
-    }
-
-    async fn listed(&self, index: Option<usize>) -> Result<Option<Segment>, StoreError> {
-        let Some(first) = index.and_then(|index| self.survey.segments.get(index)) else {
-            return Ok(None);
-        };
-        let path = layout::segment(*first);
-        let bytes = self.replica.get(&path).await?;
-        let decode = |bytes: bytes::Bytes| segment::decode(path.as_ref(), &bytes);
-        bytes.map(decode).transpose()
-    }
-
-    /// The last record before the first one that `keep` refuses, walking from the beginning.
-    async fn last_while(
-        &self,
-        keep: impl Fn(&Record) -> bool,
-    ) -> Result<Option<Record>, StoreError> {
+        let mut catalog = self.survey.catalog.clone();
+        let (mut low, mut high) = (Seq(1), self.head().seq);
         let mut last: Option<Record> = None;
-        loop {
-            let after = last.as_ref().map_or(Cursor::START, Record::cursor);
-            let page = self.page(after, self.head().seq).await?;
-            if page.is_empty() {
-                return Ok(last);
+        while low <= high {
+            let middle = Seq(low.0.midpoint(high.0));
+            let found = catalog.read_holding(&self.replica, middle).await?;
+            let Some(Fetched { segment, .. }) = found else {
+                return Err(unsettled(middle));
+            };
+            let until = segment.records.partition_point(|record| record.at <= at);
+            if until == 0 {
+                high = Seq(segment.header.first.0.saturating_sub(1));
+                continue;
             }
-            for record in page {
-                if !keep(&record) {
-                    return Ok(last);
-                }
-                last = Some(record);
+            low = segment.header.last.next();
+            let is_inside = until < segment.records.len();
+            last = segment.records.into_iter().nth(until - 1);
+            if is_inside {
+                break;
             }
         }
+        Ok(last.filter(|last| last.seq <= self.head().seq))
     }
 }
 
