@@ -1,6 +1,6 @@
 //! The remote log's object store, with the few operations this crate relies on.
 //!
-//! Invariant: an object is created once and never changed; whether a failed request took effect is
+//! Invariant: an object is created once and never changed, but for keys ([`Replica::overwrite`]); whether a failed request took effect is
 //! not known. Every request ends within the timeout; nothing is retried here, the callers do that.
 //! Reads no environment: whoever opens a replica passes the credentials in.
 //! An error names the operation and the object, never an address with a query or a secret.
@@ -17,7 +17,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig,
+    ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
 };
 use std::fmt;
 use std::future::Future;
@@ -155,6 +155,30 @@ impl Replica {
                 | object_store::Error::Precondition { .. },
             ) => Ok(Created::Exists),
             Err(error) => Err(self.failed("create", path, &error)),
+        }
+    }
+
+    /// Writes an object, whatever was there. Only for bytes that mean the same as those before: a
+    /// request whose outcome is not known may take effect much later.
+    pub async fn overwrite(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
+        let options = PutOptions::from(PutMode::Overwrite);
+        let put = self
+            .store
+            .put_opts(path, PutPayload::from_bytes(bytes), options);
+        match self.bounded("overwrite", path, put).await? {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed("overwrite", path, &error)),
+        }
+    }
+
+    /// Deletes an object; one that is not there is deleted.
+    pub async fn delete(&self, path: &Path) -> Result<(), StoreError> {
+        match self
+            .bounded("delete", path, self.store.delete(path))
+            .await?
+        {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed("delete", path, &error)),
         }
     }
 
