@@ -74,7 +74,9 @@ impl Reach {
             }
             Subject::Peer(id) => {
                 reach.author = Some(Actor::Peer(id.clone()).to_string());
-                let own = state.sessions.find(&peer::direct_session_key(&state.peers, id));
+                let own = state
+                    .sessions
+                    .find(&peer::direct_session_key(&state.peers, id));
                 if let Some((session, _)) = own {
                     reach
                         .streams

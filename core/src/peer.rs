@@ -300,7 +300,9 @@ pub(crate) fn direct_session_key(peers: &Peers, peer: &PeerId) -> String {
     let asked = || peers.request_of(peer).map(|request| &request.asked.channel);
     let channel = known.or_else(asked).map(String::as_str);
     // Whoever is not known any more has his channel in his id.
-    let channel = channel.or_else(|| peer.as_str().split(':').next()).unwrap_or_default();
+    let channel = channel
+        .or_else(|| peer.as_str().split(':').next())
+        .unwrap_or_default();
     session::canonical_key(&session_key(channel, peer, false))
 }
 

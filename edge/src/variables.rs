@@ -56,7 +56,7 @@ const PLAIN: [&str; 44] = [
 /// Variables whose values no line, answer or file may show, beside all that are called a key, a
 /// token, a secret or a password. Not all of them are read by this process; whoever sets them for
 /// its neighbours expects the same.
-pub const SECRET: [&str; 22] = [
+pub const SECRET: [&str; 23] = [
     "AI_GATEWAY_API_KEY",
     "ANTHROPIC_API_KEY",
     "AWS_ACCESS_KEY_ID",
@@ -71,6 +71,7 @@ pub const SECRET: [&str; 22] = [
     "DISCORD_BOT_TOKEN",
     "MOLTBOT_GATEWAY_TOKEN",
     "MOLTBOT_MASTER_KEY",
+    "MOLTBOT_MASTER_KEY_PREVIOUS",
     "OPENAI_API_KEY",
     "R2_ACCESS_KEY_ID",
     "R2_SECRET_ACCESS_KEY",

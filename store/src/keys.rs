@@ -14,7 +14,7 @@ mod file;
 mod rotation;
 mod wrapping;
 
-pub use file::{NAME, rescue};
+pub use file::NAME;
 pub use rotation::{KeySurvey, survey};
 pub use wrapping::{MasterKey, MasterKeys, Wrapping};
 
@@ -143,6 +143,15 @@ impl Keyring {
         self.keep(vec![(id.clone(), entry)])
     }
 
+    /// Takes over the keys in the directory of another local log, which nobody uses any more; there
+    /// nothing is left of them. Blocks on the disk.
+    pub fn adopt(&self, directory: &Path) -> Result<(), StoreError> {
+        let stored = file::read(directory)?.into_iter();
+        let entries = stored.map(|(id, object)| Ok((id.clone(), self.decode(&id, object)?)));
+        self.keep(entries.collect::<Result<_, StoreError>>()?)?;
+        file::destroy(directory)
+    }
+
     /// Opens nothing with these keys from now on, also should they come later: they were forgotten.
     /// Does not touch the disk.
     pub fn conceal<'a>(&self, ids: impl IntoIterator<Item = &'a KeyId>) {
@@ -247,7 +256,9 @@ impl Keyring {
         };
         if let Some(file) = file.as_mut() {
             let stored = entries.iter();
-            let stored: Vec<_> = stored.map(|(id, e)| (id.clone(), e.object.clone())).collect();
+            let stored: Vec<_> = stored
+                .map(|(id, e)| (id.clone(), e.object.clone()))
+                .collect();
             file.replace(&stored)?;
         }
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
@@ -263,6 +274,7 @@ pub async fn delete(
     settings: &StoreSettings,
 ) -> Result<(), StoreError> {
     let paths = ids.iter().filter(|id| is_name(id)).map(layout::key);
+    let paths: Vec<_> = paths.collect();
     let deleted = stream::iter(paths).map(|path| async move { replica.delete(&path).await });
     let mut deleted = deleted.buffer_unordered(settings.restore_concurrency);
     while deleted.try_next().await?.is_some() {}

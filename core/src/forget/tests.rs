@@ -96,7 +96,11 @@ fn what_a_device_wrote_anywhere_is_forgotten_and_it_stays_paired() {
     let talker = Subject::Device("talker".into());
     scene.check(&Actor::Local, forget(&talker), "content_forgotten");
     let stone = scene.state.vault.tombstones().next().unwrap().1;
-    assert_eq!((stone.keys.len(), stone.texts), (3, 3), "two sessions, a name");
+    assert_eq!(
+        (stone.keys.len(), stone.texts),
+        (3, 3),
+        "two sessions, a name"
+    );
     assert!(scene.state.devices.paired.contains_key(&"talker".into()));
     assert!(scopes(&scene).contains(&"main|assistant".to_owned()));
 }
@@ -187,7 +191,10 @@ fn keys_are_deleted_once_by_the_gateway_because_of_a_tombstone() {
     let stone = scene.state.vault.tombstone(seq).unwrap();
     assert_eq!(stone.deleted, Some(scene.state.cursor.seq));
     let left = scene.state.outbox.iter();
-    assert!(left.into_iter().all(|(_, due)| *due != Effect::DeleteKeys(seq)));
+    assert!(
+        left.into_iter()
+            .all(|(_, due)| *due != Effect::DeleteKeys(seq))
+    );
 }
 
 #[test]

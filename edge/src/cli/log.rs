@@ -45,7 +45,7 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> 
 }
 
 /// Opens the replica; one on this machine must be there: a typing mistake is not an empty log.
-fn open(settings: &Settings) -> Result<Replica, Failure> {
+pub(super) fn open(settings: &Settings) -> Result<Replica, Failure> {
     let directory = Url::parse(&settings.remote.url).ok();
     let directory = directory.and_then(|url| url.to_file_path().ok());
     if let Some(missing) = directory.filter(|path| !path.is_dir()) {

@@ -95,17 +95,27 @@ impl KeyFile {
     }
 }
 
-/// The keys of a log that was set aside go with the log that takes its place: there they can be
-/// forgotten. To be called before the keys of the latter are opened.
-pub fn rescue(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let rescue = || -> io::Result<()> {
-        finish(from)?;
-        match std::fs::rename(from.join(NAME), to.join(NAME)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.and_then(|()| sync(from)).and_then(|()| sync(to)),
+/// The keys in a directory where there need not be any.
+pub(super) fn read(directory: &Path) -> Result<Vec<Stored>, StoreError> {
+    let read = || -> io::Result<Vec<Stored>> {
+        finish(directory)?;
+        match std::fs::read(directory.join(NAME)) {
+            Ok(bytes) => Ok(decode(&bytes)?.0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
     };
-    rescue().map_err(|error| failed("keep the keys of a damaged one", &error))
+    read().map_err(|error| failed("read the keys of a damaged one", &error))
+}
+
+/// Leaves nothing of the keys in a directory.
+pub(super) fn destroy(directory: &Path) -> Result<(), StoreError> {
+    let path = directory.join(NAME);
+    if !path.exists() {
+        return Ok(());
+    }
+    let destroyed = shred(&path).and_then(|()| sync(directory));
+    destroyed.map_err(|error| failed("remove the keys of a damaged one", &error))
 }
 
 /// Finishes what a process before this one had begun.

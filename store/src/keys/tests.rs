@@ -231,10 +231,16 @@ fn whatever_was_going_on_when_a_process_ended_is_finished() {
 #[test]
 fn a_torn_end_is_cut_off_and_written_over() {
     let home = tempfile::tempdir().unwrap();
-    on_disk(home.path(), None).unwrap().create(&keys(2)).unwrap();
+    on_disk(home.path(), None)
+        .unwrap()
+        .create(&keys(2))
+        .unwrap();
     let path = home.path().join(NAME);
     let whole = std::fs::read(&path).unwrap();
-    on_disk(home.path(), None).unwrap().create(&keys(3)).unwrap();
+    on_disk(home.path(), None)
+        .unwrap()
+        .create(&keys(3))
+        .unwrap();
     let longer = std::fs::read(&path).unwrap();
     for end in whole.len()..longer.len() {
         std::fs::write(&path, &longer[..end]).unwrap();
@@ -250,17 +256,19 @@ fn a_torn_end_is_cut_off_and_written_over() {
 #[test]
 fn the_keys_of_a_log_that_was_set_aside_are_not_left_behind() {
     let home = tempfile::tempdir().unwrap();
-    let (aside, data) = (home.path().join("aside"), home.path().join("data"));
-    std::fs::create_dir(&aside).unwrap();
-    std::fs::create_dir(&data).unwrap();
-    rescue(&aside, &data).unwrap();
-    on_disk(&aside, None).unwrap().create(&keys(3)).unwrap();
-    rescue(&aside, &data).unwrap();
-    assert_eq!(names(&aside), [""; 0]);
-    assert_eq!(
-        on_disk(&data, None).unwrap().get(&"k2".into()),
-        Some(DataKey([2; 32]))
-    );
+    let aside = tempfile::tempdir().unwrap();
+    on_disk(aside.path(), None)
+        .unwrap()
+        .create(&keys(3))
+        .unwrap();
+    let ring = on_disk(home.path(), MASTER).unwrap();
+    ring.create(&keys(2)).unwrap();
+    ring.adopt(aside.path()).unwrap();
+    ring.adopt(aside.path()).unwrap();
+    assert_eq!(names(aside.path()), [""; 0]);
+    drop(ring);
+    let ring = on_disk(home.path(), MASTER).unwrap();
+    assert_eq!(ring.get(&"k2".into()), Some(DataKey([2; 32])));
 }
 
 #[tokio::test]
@@ -292,7 +300,10 @@ async fn a_forgotten_key_opens_nothing_is_not_fetched_and_is_uploaded_until_it_i
     let late = Keyring::in_memory(MASTER);
     late.create(&keys(4)).unwrap();
     let object = late.object(&"k1".into()).unwrap();
-    replica.create(&layout::key(&"k1".into()), object.clone()).await.unwrap();
+    replica
+        .create(&layout::key(&"k1".into()), object.clone())
+        .await
+        .unwrap();
     assert_eq!(returned(&replica, &all).await.unwrap(), [KeyId::from("k1")]);
     ring.insert_object(&"k1".into(), object).unwrap();
     assert_eq!(ring.get(&"k1".into()), None);
