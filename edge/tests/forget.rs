@@ -133,8 +133,8 @@ async fn a_forgotten_conversation_is_nowhere_any_more_and_the_others_are() {
     client.chat("main", &format!("echo {KEPT}"), "r4").await;
     let history = client.history("main").await;
     assert_eq!(text(history.last().unwrap()), KEPT);
-    assert_eq!(keys_of(&home, &scope).len(), 4);
     gateway.shipped().await;
+    assert_eq!(keys_of(&home, &scope).len(), 4);
     let all = keys(&home.replica());
     for key in &before {
         let is_gone = gone.contains(&key.id);

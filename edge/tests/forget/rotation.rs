@@ -75,8 +75,10 @@ async fn plain_keys_are_wrapped_the_master_key_is_changed_and_the_older_one_is_n
     let older = keys(&remote);
     assert_eq!(wrapped(&older), plain.len());
     for key in &plain {
-        let found = [server.path(), home.path()].map(|place| holding(place, key.secret()));
-        assert_eq!(found, [vec![], vec![]], "it lies plain no more");
+        for place in [server.path(), home.path()] {
+            let found = holding(place, key.secret());
+            assert!(found.is_empty(), "it lies plain in {found:?}");
+        }
     }
     let rotated = of_kind(&home, "master_key_rotated");
     assert_eq!(rotated.len(), 1);

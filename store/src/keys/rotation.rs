@@ -76,12 +76,18 @@ impl Keyring {
     ) -> Result<u64, StoreError> {
         let ids = listed(replica).await?;
         let ids = ids.into_iter().filter(|id| !self.is_concealed(id));
-        let rotated: Vec<u64> = stream::iter(ids)
+        let mut rotated = stream::iter(ids)
             .map(|id| self.rotate_object(replica, id))
-            .buffer_unordered(settings.restore_concurrency)
-            .try_collect()
-            .await?;
-        Ok(rotated.into_iter().sum())
+            .buffer_unordered(settings.restore_concurrency);
+        // One that fails keeps none of the others back.
+        let (mut count, mut failed) = (0, None);
+        while let Some(outcome) = rotated.next().await {
+            match outcome {
+                Ok(one) => count += one,
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(count), Err)
     }
 
     async fn rotate_object(&self, replica: &Replica, id: KeyId) -> Result<u64, StoreError> {
