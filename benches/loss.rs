@@ -23,7 +23,7 @@ use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
 use moltbot_store::claim::{ClaimRequest, claim};
 use moltbot_store::error::StoreError;
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::log::EventLog;
 use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_task::{self, ShipHandle, ShipSetup};
@@ -83,7 +83,7 @@ impl Running {
         server.start();
         let replica = remote::open(&server)?;
         let mut log = SledLog::open(&directory(name).join("data"), &settings)?;
-        let keyring = Arc::new(Keyring::in_memory(None));
+        let keyring = Arc::new(Keyring::in_memory(MasterKeys::default()));
         let request = ClaimRequest {
             instance: InstanceId::from(remote::INSTANCE),
             takeover: false,

@@ -3,6 +3,7 @@
 use crate::actor::{Actor, Scopes};
 use crate::chain::Hash;
 use crate::event::Usage;
+use crate::forget::Subject;
 use crate::ids::{
     DeliveryId, DeviceId, Entropy, Epoch, InstanceId, PeerId, PrincipalId, RequestId, RunId, Seq,
 };
@@ -131,6 +132,23 @@ pub enum Action {
         seq: Seq,
         /// How long the remote log was waited for, in milliseconds.
         waited_ms: u64,
+    },
+    /// Make unreadable what somebody said, for ever.
+    Forget {
+        /// Whose content.
+        subject: Subject,
+    },
+    /// The keys that a record forgot are gone everywhere.
+    ConfirmKeysDeleted {
+        /// That record.
+        tombstone: Seq,
+    },
+    /// All data keys are wrapped by another master key.
+    RecordMasterKeyRotation {
+        /// Fingerprint of that master key.
+        fingerprint: String,
+        /// How many data keys were wrapped anew.
+        keys: u64,
     },
     /// Change configuration values; `None` removes one.
     ChangeConfig {

@@ -14,7 +14,7 @@ use crate::event::{
 use crate::ids::{Entropy, KeyId, Seq};
 use crate::limits::{IDEMPOTENCY_TTL_MS, INLINE_TEXT_BYTES_MAX};
 use crate::state::State;
-use crate::{config, delivery, device, peer, principal, run, session};
+use crate::{config, delivery, device, forget, peer, principal, run, session};
 
 /// The answer to an acceptable command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,9 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         | Action::RecordSnapshot { .. }
         | Action::RecordRefusals { .. }
         | Action::RecordLoweredDurability { .. } => housekeeping(draft, command),
+        Action::Forget { .. }
+        | Action::ConfirmKeysDeleted { .. }
+        | Action::RecordMasterKeyRotation { .. } => forget::decide(draft, command),
         Action::ChangeConfig { changes, base } => config::change(draft, command, changes, *base),
         Action::RequestDevicePairing { .. }
         | Action::ApproveDevice { .. }

@@ -22,6 +22,8 @@ pub const PEER_REQUESTS_MAX: usize = 3;
 pub const PRINCIPALS_MAX: usize = 1_000;
 /// Bytes of the e-mail address of a person or the name of a service.
 pub const PRINCIPAL_NAME_BYTES_MAX: usize = 254;
+/// Data keys that one record forgets; with more there are more records.
+pub const FORGOTTEN_KEYS_MAX: usize = 1_000;
 /// Paired devices.
 pub const DEVICES_MAX: usize = 1_000;
 /// Conversations.

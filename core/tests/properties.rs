@@ -150,6 +150,8 @@ fn the_generator_reaches_every_kind_of_event_and_every_rejection() {
         "not_last_run",
         "session_busy",
         "unknown_delivery",
+        "unknown_session",
+        "unknown_tombstone",
         "wrong_status",
     ];
     for name in kinds.chain(answers) {

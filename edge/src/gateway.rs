@@ -116,7 +116,7 @@ pub struct Running {
     /// The way to the writer.
     pub commands: Commands,
     /// Reads records and opens content.
-    pub reader: Reader,
+    pub reader: Arc<Reader>,
     /// The way to the remote log.
     pub ship: ShipHandle,
     /// The remote log.

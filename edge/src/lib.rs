@@ -18,6 +18,7 @@ pub mod channels;
 pub mod chat;
 pub mod cli;
 pub mod exit;
+pub mod forget;
 pub mod gateway;
 pub mod home;
 pub mod http;

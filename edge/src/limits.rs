@@ -92,6 +92,10 @@ pub const RUNS_NAMED_MAX: usize = 1_024;
 pub const RUNS_MAX: usize = 16;
 /// How long an approval waits for the remote log before the answer is `pending_replication`.
 pub const REPLICATION_WAIT_MS: u64 = 5_000;
+/// How long whoever forgets waits besides until the keys are deleted; they are anyway.
+pub const FORGET_WAIT_MS: u64 = 5_000;
+/// First and longest wait before keys that could not be deleted are deleted again.
+pub const FORGET_RETRY_MS: (u64, u64) = (500, 60_000);
 /// Messages in one page of `chat.history`.
 pub const HISTORY_MESSAGES_MAX: usize = 1_000;
 /// Messages when the client does not say.

@@ -6,6 +6,7 @@
 use crate::boot::{self, Booted};
 use crate::channels::receive;
 use crate::exit::{Exit, Failure};
+use crate::forget;
 use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
 use crate::http::server;
@@ -77,6 +78,10 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
     }
     tokio::spawn(notify::follow(Arc::clone(&gateway), Arc::clone(&running)));
     tokio::spawn(notify::keep_house(Arc::clone(&running)));
+    tokio::spawn(forget::delete_returned(
+        Arc::clone(&gateway),
+        Arc::clone(&running),
+    ));
     tokio::spawn(storage::announce(
         Arc::clone(&gateway),
         Arc::clone(&running),

@@ -12,6 +12,7 @@ use crate::variables::{self, Variables};
 use moltbot_agent::{Choice, ModelError, Provider};
 use moltbot_core::ids::InstanceId;
 use moltbot_store::diagnosis::Names;
+use moltbot_store::keys::{MasterKey, MasterKeys};
 use moltbot_store::replica::ReplicaOptions;
 use moltbot_store::settings::StoreSettings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -68,8 +69,8 @@ pub struct Settings {
     pub remote: Remote,
     /// Bounds and rhythm of the log and its replica.
     pub store: StoreSettings,
-    /// Wraps data keys in the remote.
-    pub master_key: Option<[u8; 32]>,
+    /// Wrap data keys, here and in the remote.
+    pub master_keys: MasterKeys,
     /// This installation, when given from outside.
     pub instance: Option<InstanceId>,
     /// Proxies and public address.
@@ -110,7 +111,7 @@ impl Settings {
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
             remote: wrong.or_default(remote(&home, env)),
             store: wrong.or_default(storage::store(env)),
-            master_key: env("MOLTBOT_MASTER_KEY").map(|key| master_key(&key)),
+            master_keys: wrong.or_default(master_keys(env)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
             place: wrong.or_default(place(env)),
             telegram: wrong.or_default(channels::telegram(env)),
@@ -321,9 +322,19 @@ fn place(env: &dyn Fn(&str) -> Option<String>) -> Result<Place, Failure> {
     })
 }
 
-/// Any text makes a master key; long random ones make good ones.
-fn master_key(text: &str) -> [u8; 32] {
-    blake3::derive_key("moltbot 2026 master key", text.trim().as_bytes())
+/// The previous one is only of use to somebody who has another one now.
+fn master_keys(env: &dyn Fn(&str) -> Option<String>) -> Result<MasterKeys, Failure> {
+    let key = |name| env(name).map(|text| MasterKey::from_text(&text));
+    let (current, previous) = (
+        key("MOLTBOT_MASTER_KEY"),
+        key("MOLTBOT_MASTER_KEY_PREVIOUS"),
+    );
+    if current.is_none() && previous.is_some() {
+        return Err(wrong(
+            "MOLTBOT_MASTER_KEY_PREVIOUS is set and MOLTBOT_MASTER_KEY is not: set the latter to the new master key",
+        ));
+    }
+    Ok(MasterKeys { current, previous })
 }
 
 fn utc_offset_minutes(env: &dyn Fn(&str) -> Option<String>) -> Result<i32, Failure> {

@@ -1,6 +1,6 @@
 //! The remote log's object store, with the few operations this crate relies on.
 //!
-//! Invariant: an object is created once and never changed; whether a failed request took effect is
+//! Invariant: an object is created once and never changed, but for keys ([`Replica::overwrite`]); whether a failed request took effect is
 //! not known. Every request ends within the timeout; nothing is retried here, the callers do that.
 //! Reads no environment: whoever opens a replica passes the credentials in.
 //! An error names the operation and the object, never an address with a query or a secret.
@@ -165,6 +165,19 @@ impl Replica {
                 | object_store::Error::Precondition { .. },
             ) => Ok(Created::Exists),
             Err(error) => Err(self.failed("create", path, &error)),
+        }
+    }
+
+    /// Writes an object, whatever was there. Only for bytes that mean the same as those before: a
+    /// request whose outcome is not known may take effect much later.
+    pub async fn overwrite(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
+        let options = PutOptions::from(PutMode::Overwrite);
+        let put = self
+            .store
+            .put_opts(path, PutPayload::from_bytes(bytes), options);
+        match self.bounded("overwrite", path, put).await? {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed("overwrite", path, &error)),
         }
     }
 

@@ -4,7 +4,9 @@ use super::universe::{CANARY, Intent, device, intro, peer, principal};
 use moltbot_core::chain::Hash;
 use moltbot_core::command::Action;
 use moltbot_core::event::Usage;
-use moltbot_core::ids::{DeliveryId, RequestId, RunId};
+use moltbot_core::forget::Subject;
+use moltbot_core::ids::{DeliveryId, RequestId, RunId, Seq, SessionId};
+use moltbot_core::outbox::Effect;
 use moltbot_core::state::State;
 use proptest::sample::Index;
 
@@ -64,13 +66,21 @@ impl Intent {
                 name: text(n),
                 service: n == 0,
             },
+            Intent::Forget(what, n) => Action::Forget {
+                subject: subject(state, what, n),
+            },
+            Intent::KeysDeleted(pick) => keys_deleted(state, pick),
         }
     }
 }
 
 fn housekeeping(state: &State, what: u8) -> Action {
     let cursor = state.cursor;
-    match what % 4 {
+    match what % 5 {
+        4 => Action::RecordMasterKeyRotation {
+            fingerprint: format!("{what:016x}"),
+            keys: 2,
+        },
         3 => Action::RecordLoweredDurability {
             what: "delivery_attempted".into(),
             seq: cursor.seq,
@@ -170,6 +180,32 @@ fn deliver(what: u8, delivery: DeliveryId) -> Action {
         8 | 9 => Action::ResendDelivery { delivery },
         _ => Action::CancelDelivery { delivery },
     }
+}
+
+fn subject(state: &State, what: u8, n: u8) -> Subject {
+    match what % 3 {
+        0 => {
+            let mut ids = state.sessions.iter().map(|(id, _)| id.clone());
+            let id = ids.nth(usize::from(n));
+            Subject::Session(id.unwrap_or_else(|| SessionId::from("nothing")))
+        }
+        1 => Subject::Peer(peer(n)),
+        _ => Subject::Device(device(n)),
+    }
+}
+
+fn keys_deleted(state: &State, pick: Index) -> Action {
+    let due = state.outbox.iter().filter_map(|(_, effect)| match effect {
+        Effect::DeleteKeys(tombstone) => Some(*tombstone),
+        _ => None,
+    });
+    let due: Vec<Seq> = due.collect();
+    let tombstone = if due.is_empty() {
+        Seq::ZERO
+    } else {
+        *pick.get(&due)
+    };
+    Action::ConfirmKeysDeleted { tombstone }
 }
 
 fn run_id(n: u8) -> RunId {

@@ -103,6 +103,8 @@ fn gives_or_takes(event: &Event) -> bool {
             | Event::PeerBlocked(_)
             | Event::ConfigChanged(_)
             | Event::DeliveryResent(_)
+            | Event::ContentForgotten(_)
+            | Event::DataKeysDeleted(_)
             | Event::WriterStarted(_)
     )
 }
@@ -168,7 +170,15 @@ fn is_authorised(taken: &Taken, event: &Event) -> Result<(), TestCaseError> {
         }
         Event::RunCancelled(_) => prop_assert!(may(Scope::Write)),
         Event::PrincipalIdentified(_) => prop_assert_eq!(actor, &Actor::System),
-        Event::RunCompleted(_) | Event::RunFailed(_) | Event::DeliveryConfirmed(_) => {
+        Event::ContentForgotten(_) => prop_assert!(may(Scope::Admin)),
+        Event::RunFailed(_) => {
+            let goes_along = matches!(command.action, Action::Forget { .. });
+            prop_assert!(*actor == Actor::System || goes_along && may(Scope::Admin));
+        }
+        Event::RunCompleted(_)
+        | Event::DeliveryConfirmed(_)
+        | Event::DataKeysDeleted(_)
+        | Event::MasterKeyRotated(_) => {
             prop_assert_eq!(actor, &Actor::System);
         }
         _ => {}

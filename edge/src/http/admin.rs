@@ -3,6 +3,7 @@
 //!
 //! Invariant: whoever was let through is the actor of what he does.
 
+use crate::forget;
 use crate::gateway::{Gateway, Running, Stop};
 use crate::http::context::Context;
 use crate::http::gate::Visitor;
@@ -14,6 +15,7 @@ use crate::writer::{Intent, Refused};
 use crate::ws::methods::people;
 use moltbot_core::actor::Actor;
 use moltbot_core::command::Action;
+use moltbot_core::forget::Subject;
 use moltbot_core::ids::{DeviceId, PeerId, RequestId};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub async fn answer(
     };
     match (verb, path) {
         ("GET", ["devices"]) => return reply::ok(&people::list_with_devices(gateway, running)),
+        ("GET", ["forget"]) => return preview(running, context),
         ("POST", _) => {}
         _ => return not_found(),
     }
@@ -57,6 +60,7 @@ pub async fn answer(
             let url = format!("{}/#grant={grant}", gateway.settings.url());
             reply::ok(&json!({ "url": url, "expiresInMs": GRANT_TTL_MS }))
         }
+        ["forget"] => forget(running, actor, context).await,
         ["ws-ticket"] => ticket(gateway, actor),
         ["storage", "sync"] => sync(gateway, running).await,
         ["gateway", "restart"] => {
@@ -160,6 +164,49 @@ async fn act(running: &Running, actor: Actor, change: Change, id: &str) -> Respo
             reply::json(status, &body)
         }
     }
+}
+
+/// Whose content `?session=`, `?peer=` or `?device=` means.
+fn subject(running: &Running, context: &Context) -> Result<Subject, Response> {
+    let kinds = ["session", "peer", "device"];
+    let named = kinds
+        .into_iter()
+        .filter_map(|kind| Some((kind, context.query(kind)?)));
+    match named.collect::<Vec<_>>().as_slice() {
+        [(kind, name)] => forget::subject(running, kind, name).ok_or_else(not_found),
+        _ => {
+            let hint = Some("give one of ?session=, ?peer= and ?device=");
+            let status = StatusCode::BAD_REQUEST;
+            Err(reply::error(status, "whose content is not said", hint))
+        }
+    }
+}
+
+fn preview(running: &Running, context: &Context) -> Response {
+    let subject = match subject(running, context) {
+        Ok(subject) => subject,
+        Err(refusal) => return refusal,
+    };
+    match forget::preview(running, &subject) {
+        Ok(plan) => reply::ok(&plan),
+        Err(rejection) => refused(&Refused::Rejected(rejection)),
+    }
+}
+
+async fn forget(running: &Running, actor: Actor, context: &Context) -> Response {
+    let subject = match subject(running, context) {
+        Ok(subject) => subject,
+        Err(refusal) => return refusal,
+    };
+    match forget::forget(running, actor, subject).await {
+        Ok(answer) => reply::ok(&answer),
+        Err(no) => refused(&no),
+    }
+}
+
+fn refused(no: &Refused) -> Response {
+    let (status, text) = refusal(no);
+    reply::error(status, &text, None)
 }
 
 async fn approve_all(running: &Running, actor: Actor) -> Response {

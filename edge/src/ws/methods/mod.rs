@@ -6,6 +6,7 @@
 pub mod channels;
 mod chat;
 mod config;
+mod content;
 mod deliveries;
 pub mod devices;
 pub mod people;
@@ -31,7 +32,7 @@ pub use system::health;
 type Method = (&'static str, Scope, bool);
 
 /// The methods.
-const METHODS: [Method; 26] = [
+const METHODS: [Method; 27] = [
     ("channels.status", Scope::Read, false),
     ("chat.abort", Scope::Write, false),
     ("chat.history", Scope::Read, false),
@@ -39,6 +40,7 @@ const METHODS: [Method; 26] = [
     ("chat.send", Scope::Write, false),
     ("config.get", Scope::Admin, false),
     ("config.patch", Scope::Admin, true),
+    ("content.forget", Scope::Admin, true),
     ("delivery.cancel", Scope::Admin, true),
     ("delivery.list", Scope::Admin, false),
     ("delivery.resend", Scope::Admin, true),
@@ -187,6 +189,7 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "delivery.cancel" => deliveries::cancel(caller, params).await,
         "config.get" => Ok(config::get(running)),
         "config.patch" => config::patch(caller, running, params).await,
+        "content.forget" => content::forget(caller, running, params).await,
         "log.subscribe" => subscription::subscribe(caller, running, params),
         "storage.status" => Ok(crate::storage::status(&caller.gateway, running)),
         "storage.backup" => storage::backup(caller, running).await,

@@ -10,7 +10,7 @@ use super::load::Load;
 use super::oracle::Oracle;
 use super::scenario::Scenario;
 use crate::error::{ErrorKind, StoreError};
-use crate::keys::Keyring;
+use crate::keys::{Keyring, MasterKeys};
 use crate::replica::{Replica, ReplicaKind};
 use crate::settings::StoreSettings;
 use crate::testing::faulty_store::FaultyStore;
@@ -70,7 +70,7 @@ impl World {
         let members: Vec<Member> = (0..scenario.gateways)
             .map(|_| Member {
                 disk: SimDisk::new(rng.next_u64()),
-                keyring: Arc::new(Keyring::in_memory(None)),
+                keyring: Arc::new(Keyring::in_memory(MasterKeys::default())),
                 store: FaultyStore::new(Arc::clone(remote) as _, rng.next_u64()),
                 phase: Phase::Off,
             })
@@ -123,7 +123,7 @@ impl World {
     pub(super) fn wipe(&self, gateway: usize) {
         self.member(gateway, |member| {
             member.disk.wipe();
-            member.keyring = Arc::new(Keyring::in_memory(None));
+            member.keyring = Arc::new(Keyring::in_memory(MasterKeys::default()));
         });
     }
 
