@@ -36,3 +36,4 @@ pub mod storage;
 mod testing;
 pub mod time;
 mod upcast;
+pub mod workspace;

@@ -17,6 +17,7 @@ use crate::principal::Principals;
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::storage::Storage;
+use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -45,6 +46,8 @@ pub struct State {
     pub runs: Runs,
     /// Replies on their way to a channel.
     pub deliveries: Deliveries,
+    /// The assistant's files.
+    pub workspace: Workspace,
     /// What has to happen.
     pub outbox: Outbox,
     /// The first critical record this binary does not know: it must not decide.
@@ -54,7 +57,7 @@ pub struct State {
 impl State {
     /// Version of the form [`State::encode`] writes. Raise it with any change of the state: a
     /// snapshot of another version is not read, the log is replayed instead.
-    pub const VERSION: u16 = 2;
+    pub const VERSION: u16 = 3;
 
     /// The state as bytes for a snapshot.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {

@@ -52,6 +52,8 @@ fn intent() -> impl Strategy<Value = Intent> {
         8 => (0..7_u8, index(), 0..2_u8).prop_map(|(w, r, t)| Intent::Run(w, r, t)),
         10 => (0..11_u8, index()).prop_map(|(w, d)| Intent::Deliver(w, d)),
         1 => n().prop_map(Intent::Identify),
+        1 => Just(Intent::OpenWorkspace),
+        2 => proptest::collection::vec((0..4_u8, 0..6_u8), 1..4).prop_map(Intent::Files),
     ]
 }
 
@@ -96,6 +98,7 @@ fn use_it(any: Index) -> Vec<Step> {
     let partial = Scopes::of(&[Scope::Write, Scope::Pairing]);
     let intents = [
         Intent::Redeem(0, Scopes::all()),
+        Intent::OpenWorkspace,
         Intent::AskIn(1, partial),
         Intent::Approve(any, None),
         Intent::PeerSays(0, 0, 0, DmPolicy::Pairing),

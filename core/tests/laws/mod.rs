@@ -9,6 +9,7 @@ pub(crate) mod driver;
 mod effects;
 pub(crate) mod generate;
 pub(crate) mod universe;
+mod workspace;
 
 use driver::Gateway;
 use moltbot_core::command::Command;

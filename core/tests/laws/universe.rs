@@ -45,6 +45,9 @@ pub(crate) enum Intent {
     Run(u8, Index, u8),
     Deliver(u8, Index),
     Identify(u8),
+    OpenWorkspace,
+    /// Paths and what becomes of each.
+    Files(Vec<(u8, u8)>),
     /// The command before, word for word.
     Again,
 }
