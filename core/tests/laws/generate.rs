@@ -31,6 +31,11 @@ fn policy() -> impl Strategy<Value = DmPolicy> {
     select(vec![Pairing, Pairing, Pairing, Open, Allowlist, Disabled])
 }
 
+/// What becomes of some paths.
+fn changes() -> impl Strategy<Value = Vec<(u8, u8)>> {
+    proptest::collection::vec((0..4_u8, 0..6_u8), 1..4)
+}
+
 fn intent() -> impl Strategy<Value = Intent> {
     let n = || 0..3_u8;
     let index = any::<Index>;
@@ -53,7 +58,7 @@ fn intent() -> impl Strategy<Value = Intent> {
         10 => (0..11_u8, index()).prop_map(|(w, d)| Intent::Deliver(w, d)),
         1 => n().prop_map(Intent::Identify),
         1 => Just(Intent::OpenWorkspace),
-        2 => proptest::collection::vec((0..4_u8, 0..6_u8), 1..4).prop_map(Intent::Files),
+        2 => changes().prop_map(Intent::Files),
     ]
 }
 
@@ -84,7 +89,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let steps = proptest::collection::vec(step(actor), 1..32);
     let before = prop_oneof![
         any::<Index>().prop_map(use_it),
-        any::<Index>().prop_map(answering)
+        any::<Index>().prop_map(answering),
+        proptest::collection::vec(changes(), 3).prop_map(filing),
     ];
     let before = proptest::option::of(before);
     (before, steps).prop_map(|(before, steps)| {
@@ -122,6 +128,16 @@ fn answering(any: Index) -> Vec<Step> {
         Intent::Deliver(6, any),
     ];
     intents.into_iter().map(step_of).collect()
+}
+
+/// Files come and go.
+fn filing(changes: Vec<Vec<(u8, u8)>>) -> Vec<Step> {
+    let begin = [
+        Intent::OpenWorkspace,
+        Intent::Files(vec![(0, 5), (1, 4), (2, 1)]),
+    ];
+    let changes = changes.into_iter().map(Intent::Files);
+    begin.into_iter().chain(changes).map(step_of).collect()
 }
 
 fn step_of(intent: Intent) -> Step {
