@@ -41,5 +41,6 @@ pub mod storage;
 pub mod telemetry;
 pub mod variables;
 pub mod view;
+pub mod workspace;
 pub mod writer;
 pub mod ws;

@@ -45,7 +45,7 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> 
 }
 
 /// Opens the replica; one on this machine must be there: a typing mistake is not an empty log.
-fn open(settings: &Settings) -> Result<Replica, Failure> {
+pub(super) fn open(settings: &Settings) -> Result<Replica, Failure> {
     let directory = Url::parse(&settings.remote.url).ok();
     let directory = directory.and_then(|url| url.to_file_path().ok());
     if let Some(missing) = directory.filter(|path| !path.is_dir()) {
@@ -75,7 +75,10 @@ async fn verify(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Restores the replica into memory and calls `see` for each record; gives the log.
-async fn each(settings: &Settings, mut see: impl FnMut(&Record)) -> Result<MemoryLog, Failure> {
+pub(super) async fn each(
+    settings: &Settings,
+    mut see: impl FnMut(&Record),
+) -> Result<MemoryLog, Failure> {
     let replica = open(settings)?;
     let bounds = StoreSettings::default();
     let mut log = MemoryLog::default();

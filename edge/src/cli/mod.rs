@@ -6,6 +6,7 @@ mod doctor;
 mod log;
 mod peers;
 mod rows;
+mod workspace;
 
 use crate::exit::{Exit, Failure};
 use crate::redact::redact;
@@ -58,6 +59,9 @@ enum Verb {
     /// Look at the log
     #[command(subcommand)]
     Log(log::Verb),
+    /// The assistant's files: record changes, list, restore elsewhere
+    #[command(subcommand)]
+    Workspace(workspace::Verb),
     /// Rebuild the log from its replica
     Restore {
         /// Restore into memory, check everything, change nothing
@@ -121,6 +125,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         Some(Verb::Devices(verb)) => devices::run(&settings, verb).await?,
         Some(Verb::Peers(verb)) => peers::run(&settings, verb).await?,
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
+        Some(Verb::Workspace(verb)) => workspace::run(&settings, verb).await?,
         Some(Verb::Restore { .. }) => log::restore_dry_run(&settings).await?,
         Some(Verb::Doctor) => doctor::run(&settings).await?,
     }

@@ -7,9 +7,11 @@ use crate::gateway::{Gateway, Running, Stop};
 use crate::http::context::Context;
 use crate::http::gate::Visitor;
 use crate::http::reply::{self, Response};
-use crate::limits::{GRANT_TTL_MS, REPLICATION_WAIT_MS, TICKET_TTL_MS};
+use crate::limits::{FILES_LISTED_MAX, GRANT_TTL_MS, REPLICATION_WAIT_MS, TICKET_TTL_MS};
 use crate::stamp;
 use crate::storage;
+use crate::workspace::Files;
+use crate::workspace::show;
 use crate::writer::{Intent, Refused};
 use crate::ws::methods::people;
 use moltbot_core::actor::Actor;
@@ -36,6 +38,12 @@ pub async fn answer(
     };
     match (verb, path) {
         ("GET", ["devices"]) => return reply::ok(&people::list_with_devices(gateway, running)),
+        ("GET", ["workspace"]) => return reply::ok(&running.files.status(running)),
+        ("GET", ["workspace", "files"]) => {
+            let after = context.query("after");
+            let page = show::list(running, after.as_deref(), FILES_LISTED_MAX);
+            return reply::ok(&page);
+        }
         ("POST", _) => {}
         _ => return not_found(),
     }
@@ -58,6 +66,10 @@ pub async fn answer(
             reply::ok(&json!({ "url": url, "expiresInMs": GRANT_TTL_MS }))
         }
         ["ws-ticket"] => ticket(gateway, actor),
+        ["workspace", "record"] => {
+            let number = Files::ask_to_record(running, actor);
+            reply::ok(&json!({ "success": true, "number": number }))
+        }
         ["storage", "sync"] => sync(gateway, running).await,
         ["gateway", "restart"] => {
             gateway.request_stop(Stop::Restart);

@@ -67,6 +67,11 @@ impl BlobKey {
         }
     }
 
+    /// The id of the data key.
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+
     /// A chunk of this plaintext.
     pub(crate) fn seal(&self, plain: &[u8]) -> Result<Bytes, StoreError> {
         let mut nonce = [0; NONCE_BYTES];
