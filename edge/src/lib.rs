@@ -43,5 +43,6 @@ pub mod telemetry;
 pub mod time_travel;
 pub mod variables;
 pub mod view;
+pub mod workspace;
 pub mod writer;
 pub mod ws;

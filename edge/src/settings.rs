@@ -59,6 +59,8 @@ pub struct Remote {
 pub struct Settings {
     /// Everything the gateway keeps on this machine.
     pub home: PathBuf,
+    /// The assistant's files.
+    pub workspace: PathBuf,
     /// The address to listen on.
     pub listen: SocketAddr,
     /// Take the log over from another gateway.
@@ -106,6 +108,7 @@ impl Settings {
         let ip = wrong.or(bind(flags, env), Ipv4Addr::LOCALHOST.into());
         let port = wrong.or(port(flags, env), PORT);
         let settings = Settings {
+            workspace: workspace(&home, env),
             listen: SocketAddr::new(ip, port),
             takeover: flags.takeover,
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
@@ -215,6 +218,11 @@ fn home(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, 
         (None, None, None) => return Err(wrong("set MOLTBOT_HOME or --home")),
     };
     Ok(std::path::absolute(&home).unwrap_or(home))
+}
+
+fn workspace(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let path = env("MOLTBOT_WORKSPACE").map_or_else(|| home.join("workspace"), PathBuf::from);
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// The values of all secret variables of the process environment.

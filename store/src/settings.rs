@@ -38,6 +38,13 @@ pub const CHECKPOINT_BATCH_BYTES: usize = 256 << 10;
 /// An object larger than this is not read; the largest snapshot fits.
 pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 
+/// Content is sealed in pieces of this size. Part of the form: another one gives other names.
+pub const BLOB_CHUNK_BYTES: usize = 1 << 20;
+/// The largest object that holds a blob or a part of one.
+pub const BLOB_OBJECT_BYTES_MAX: usize = BLOB_CHUNK_BYTES + (4 << 10);
+/// Blobs that are uploaded at the same time.
+pub const BLOB_UPLOADS: usize = 8;
+
 /// A request to the object store that takes longer has failed, with unknown outcome.
 pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
 
@@ -112,8 +119,6 @@ pub struct StoreSettings {
     pub retry_ms_max: u64,
     /// Objects read at the same time.
     pub restore_concurrency: usize,
-    /// A sealed blob.
-    pub blob_bytes_max: usize,
     /// What is merged into one object, as stored. A reader of old history reads all of it.
     pub compact_bytes_max: u64,
     /// Fewer segments are not worth merging.
@@ -126,6 +131,8 @@ pub struct StoreSettings {
     pub compact_deletes_max: usize,
     /// Snapshots that are kept, the newest ones.
     pub snapshots_kept: usize,
+    /// Of blobs that are in the remote log, at most so much stays on this machine too.
+    pub blob_cache_bytes: u64,
 }
 
 impl Default for StoreSettings {
@@ -146,13 +153,13 @@ impl Default for StoreSettings {
             retry_ms_min: 200,
             retry_ms_max: 30_000,
             restore_concurrency: 16,
-            blob_bytes_max: 32 << 20,
             compact_bytes_max: 4 << 20,
             compact_segments_min: 32,
             compact_fan_in: 8,
             compact_objects_max: 8,
             compact_deletes_max: 500,
             snapshots_kept: 3,
+            blob_cache_bytes: 256 << 20,
         }
     }
 }

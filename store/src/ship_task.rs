@@ -161,8 +161,8 @@ pub fn spawn(setup: ShipSetup) -> (ShipHandle, JoinHandle<ShipEnd>) {
 /// Performs a request against the remote log. `None` for everything that is no such request.
 pub(crate) async fn perform(replica: &Replica, keyring: &Keyring, action: Action) -> Option<Input> {
     let (op, result) = match action {
-        Action::CreateKeys { op, keys } => {
-            let created = upload::keys(replica, keyring, &keys).await;
+        Action::CreateNamed { op, named } => {
+            let created = upload::named(replica, keyring, &named).await;
             (op, created.map(|()| Outcome::Created))
         }
         Action::Create { op, path, bytes } => {

@@ -3,7 +3,7 @@
 //! Invariant: one segment is under way at a time; its bytes are frozen when it is sealed and are
 //! put again, unchanged, until they are confirmed. A segment counts as shipped only after its
 //! create succeeded (or its own bytes were found) **and** the head of the next epoch was then found
-//! absent. Data keys are created before the segment that mentions them.
+//! absent. Data keys and blobs are created before the segment that names them.
 //! While there is nothing to ship the same head is asked for now and then, so that an idle gateway
 //! learns in bounded time that it was fenced.
 //! Holds cursors and the sealed segment, never the records that wait: it asks for those.
@@ -16,15 +16,15 @@ mod messages;
 pub use messages::{Action, Input, Op, Outcome};
 
 use crate::error::{ErrorKind, StoreError};
-use crate::keys::keys_in;
 use crate::layout;
 use crate::pace::{Backoff, Budget};
 use crate::segment;
 use crate::settings::StoreSettings;
 use crate::ship_status::{Lag, ShipState, ShipStatus, weight};
+use crate::upload::Named;
 use bytes::Bytes;
 use moltbot_core::chain::Cursor;
-use moltbot_core::ids::{Epoch, InstanceId, KeyId, Seq};
+use moltbot_core::ids::{Epoch, InstanceId, Seq};
 use moltbot_core::record::Record;
 use object_store::path::Path;
 
@@ -33,7 +33,7 @@ use object_store::path::Path;
 struct Sealed {
     path: Path,
     bytes: Bytes,
-    keys: Vec<KeyId>,
+    named: Named,
     to: Cursor,
     weight: u64,
 }
@@ -41,7 +41,7 @@ struct Sealed {
 /// What the sealed segment needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    Keys,
+    Named,
     Create,
     Compare,
     CheckHead,
@@ -173,7 +173,7 @@ impl Shipper {
                 Ok(stage) => self.stage = stage,
                 Err(error) => self.end(error, actions),
             },
-            (Stage::Sealed(sealed, Need::Keys), Outcome::Created) => {
+            (Stage::Sealed(sealed, Need::Named), Outcome::Created) => {
                 self.stage = Stage::Sealed(sealed, Need::Create);
             }
             (Stage::Sealed(sealed, Need::Create), Outcome::Created) => {
@@ -284,9 +284,9 @@ impl Shipper {
         };
         let path = sealed.path.clone();
         actions.push(match need {
-            Need::Keys => {
-                let keys = sealed.keys.clone();
-                Action::CreateKeys { op, keys }
+            Need::Named => {
+                let named = sealed.named.clone();
+                Action::CreateNamed { op, named }
             }
             Need::Create => {
                 self.budget.spend();
@@ -326,16 +326,16 @@ impl Shipper {
                 reason: format!("record #{} does not follow {shipped}", first.seq),
             });
         }
-        let keys = keys_in(records);
-        let need = if keys.is_empty() {
+        let named = Named::by(records);
+        let need = if named.is_empty() {
             Need::Create
         } else {
-            Need::Keys
+            Need::Named
         };
         let sealed = Sealed {
             path: layout::segment(first.seq),
             bytes: segment::encode(self.epoch, &self.writer, records)?,
-            keys,
+            named,
             to: last.cursor(),
             weight: weight(records),
         };

@@ -10,6 +10,7 @@ mod output;
 mod peers;
 mod restore;
 mod rows;
+mod workspace;
 
 use crate::exit::{Exit, Failure};
 use crate::redact::redact;
@@ -70,6 +71,9 @@ enum Verb {
     Log(log::Verb),
     /// Rebuild the log from its replica on trial, or fork it as it was at any moment
     Restore(restore::Args),
+    /// The assistant's files: record changes, list, restore elsewhere
+    #[command(subcommand)]
+    Workspace(workspace::Verb),
     /// Check configuration, disk, replica and model, and say what to do
     Doctor,
 }
@@ -130,6 +134,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         Some(Verb::Keys(verb)) => keys::run(&settings, verb).await?,
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
         Some(Verb::Restore(args)) => restore::run(&settings, args).await?,
+        Some(Verb::Workspace(verb)) => workspace::run(&settings, verb).await?,
         Some(Verb::Doctor) => doctor::run(&settings).await?,
     }
     Ok(Served::Ended)

@@ -113,7 +113,7 @@ fn a_key_is_never_replaced_and_a_wrapped_one_is_bound_to_its_id() {
 
 #[test]
 fn the_bytes_of_a_stored_key_are_frozen() {
-    let hex = |master| {
+    let hex = |master: Option<MasterKey>| {
         let ring = Keyring::in_memory(master.into());
         ring.create(&[("k".into(), DataKey([1; 32]))]).unwrap();
         moltbot_core::ids::hex(&ring.object(&"k".into()).unwrap())
@@ -136,7 +136,7 @@ async fn missing_keys_are_fetched_from_the_remote_log() {
     assert_eq!(other.load_remote(&replica, &settings).await.unwrap(), 25);
     assert_eq!(other.load_remote(&replica, &settings).await.unwrap(), 0);
     assert_eq!(other.get(&"k39".into()), Some(DataKey([39; 32])));
-    let wrong = Keyring::in_memory(Some(MasterKey([6; 32])));
+    let wrong = Keyring::in_memory(Some(MasterKey([6; 32])).into());
     let error = wrong.load_remote(&replica, &settings).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
@@ -356,7 +356,7 @@ async fn every_key_is_wrapped_anew_however_it_was_wrapped_and_however_often_that
         previous: None,
     };
     let ring = Keyring::open(home.path(), only.clone()).unwrap();
-    let fresh = Keyring::in_memory(only.current.clone());
+    let fresh = Keyring::in_memory(only.clone());
     assert_eq!(fresh.load_remote(&replica, &settings).await.unwrap(), 3);
     for (id, key) in keys(3) {
         assert_eq!((ring.get(&id), fresh.get(&id)), (Some(key), Some(key)));
