@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! data/       the local log: a cache of the remote that may run ahead of it; a wipe removes only this
+//! follower/   the copy that `moltbot follow` keeps; may be removed while none runs
 //! replica/    the default remote
 //! instance    stable id of this installation
 //! token       the gateway token, when none was given from outside (mode 0600)
@@ -20,6 +21,11 @@ use std::path::{Path, PathBuf};
 /// The local log.
 pub fn data(settings: &Settings) -> PathBuf {
     settings.home.join("data")
+}
+
+/// The copy that a follower keeps.
+pub fn follower(settings: &Settings) -> PathBuf {
+    settings.home.join("follower")
 }
 
 /// Makes the directory if need be.

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 /// Their values show nothing that must be hidden.
-const PLAIN: [&str; 44] = [
+const PLAIN: [&str; 45] = [
     "ANTHROPIC_BASE_URL",
     "AI_GATEWAY_BASE_URL",
     "AWS_DEFAULT_REGION",
@@ -26,6 +26,7 @@ const PLAIN: [&str; 44] = [
     "DISCORD_DM_POLICY",
     "DISCORD_PUBLIC_KEY",
     "E2E_TEST_MODE",
+    "MOLTBOT_ACK",
     "MOLTBOT_BIND",
     "MOLTBOT_CONTROL_UI_DIR",
     "MOLTBOT_HOME",

@@ -1,7 +1,7 @@
 //! `moltbot log …` and `moltbot restore --dry-run`: reads the replica, which needs no running
 //! gateway and disturbs none.
 
-use super::say;
+use super::{orphans, say};
 use crate::exit::{Exit, Failure};
 use crate::gateway::Phase;
 use crate::settings::Settings;
@@ -32,6 +32,9 @@ pub(super) enum Verb {
     Export,
     /// Count what is in the replicated log
     Stats,
+    /// Look at tails that lost against another writer and were kept
+    #[command(subcommand)]
+    Orphans(orphans::Verb),
 }
 
 pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> {
@@ -41,11 +44,12 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> 
             .await
             .map(|_| ()),
         Verb::Stats => stats(settings).await,
+        Verb::Orphans(verb) => orphans::run(settings, verb).await,
     }
 }
 
 /// Opens the replica; one on this machine must be there: a typing mistake is not an empty log.
-fn open(settings: &Settings) -> Result<Replica, Failure> {
+pub(super) fn open(settings: &Settings) -> Result<Replica, Failure> {
     let directory = Url::parse(&settings.remote.url).ok();
     let directory = directory.and_then(|url| url.to_file_path().ok());
     if let Some(missing) = directory.filter(|path| !path.is_dir()) {
@@ -92,7 +96,7 @@ async fn each(settings: &Settings, mut see: impl FnMut(&Record)) -> Result<Memor
     }
 }
 
-fn export_line(record: &Record) -> String {
+pub(super) fn export_line(record: &Record) -> String {
     let data = record
         .event()
         .map(|event| event.to_json())

@@ -115,6 +115,12 @@ impl S3Server {
         server
     }
 
+    /// From its next start on it does this wrong, or nothing.
+    #[allow(dead_code, reason = "each test file uses its part of this")]
+    pub fn becomes(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
+    }
+
     /// Everything it holds.
     pub fn path(&self) -> &std::path::Path {
         self.directory.path()
