@@ -197,6 +197,8 @@ impl Task {
             follow::keep_keys(replica, keyring, &records).await?;
             let events = events(&records)?;
             self.running.view.apply(&records, &events);
+            // Before anybody hears of the records: all of them are shipped.
+            self.tell();
             self.running.view.announce();
         }
     }
@@ -234,7 +236,7 @@ impl Task {
     }
 
     fn tell(&mut self) {
-        let cursor = *self.running.view.head().borrow();
+        let cursor = self.running.view.read(|model| model.state.cursor);
         self.told.epoch = self.epoch;
         self.told.shipped = cursor;
         self.told.head = cursor;
