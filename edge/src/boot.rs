@@ -47,7 +47,7 @@ pub struct Booted {
 /// Starts everything behind the listener.
 pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let settings = &gateway.settings;
-    let store_settings = StoreSettings::default();
+    let store_settings = settings.store.clone();
     let model = models::build(settings)?;
     let channels = Channels::new(settings)?;
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;

@@ -14,12 +14,14 @@ use moltbot_agent::{Choice, ModelError, Provider};
 use moltbot_core::ids::InstanceId;
 use moltbot_store::diagnosis::Names;
 use moltbot_store::replica::ReplicaOptions;
+use moltbot_store::settings::StoreSettings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
 mod channels;
+mod storage;
 
 pub use channels::TelegramBot;
 
@@ -67,6 +69,8 @@ pub struct Settings {
     pub token: Option<Secret>,
     /// Where the log is shipped to.
     pub remote: Remote,
+    /// Bounds and rhythm of the log and its replica.
+    pub store: StoreSettings,
     /// Wraps data keys in the remote.
     pub master_key: Option<[u8; 32]>,
     /// This installation, when given from outside.
@@ -109,6 +113,7 @@ impl Settings {
             ack: wrong.or_default(ack(env)),
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
             remote: wrong.or_default(remote(&home, env)),
+            store: wrong.or_default(storage::store(env)),
             master_key: env("MOLTBOT_MASTER_KEY").map(|key| master_key(&key)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
             place: wrong.or_default(place(env)),
@@ -437,6 +442,17 @@ mod tests {
         ] {
             let failure = sleep(bad).unwrap_err();
             assert!(failure.message.contains("SANDBOX_SLEEP_AFTER"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_wait_before_shipping_has_bounds() {
+        let store = |text| read(&[("MOLTBOT_SHIP_LINGER_MS", text)]).map(|s| s.store);
+        let set = store("100").unwrap();
+        assert_eq!((set.linger_ms, set.linger_idle_ms), (100, 100));
+        for bad in ["9", "60001", "-1", "0.1", "soon"] {
+            let failure = store(bad).unwrap_err();
+            assert!(failure.message.contains("MOLTBOT_SHIP_LINGER_MS"), "{bad}");
         }
     }
 

@@ -33,6 +33,15 @@ pub async fn run(
     events: mpsc::Sender<Input>,
 ) {
     let Some(asked) = prompt::build(&gateway, &running, &run) else {
+        let action = Action::FailRun {
+            run: id,
+            text: String::new(),
+            code: "no_conversation".to_owned(),
+            message: "the conversation it belongs to is gone".to_owned(),
+        };
+        if let Err(refused) = submit(&running, &run, action).await {
+            warn!(?refused, "a run without a conversation could not be ended");
+        }
         return;
     };
     let (handle, cancel) = Cancel::pair();
