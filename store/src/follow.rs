@@ -4,16 +4,16 @@
 //! follow what the copy has. A copy holds nothing but shipped records, so one that is no beginning
 //! of the remote log was made from another one: it is never mended silently.
 
-use crate::error::StoreError;
+use crate::catalog::{self, Catalog, Fetched, Object};
+use crate::error::{ErrorKind, StoreError};
 use crate::keys::{Keyring, keys_in};
 use crate::layout;
 use crate::log::EventLog;
 use crate::replica::Replica;
 use crate::restore::{self, Progress, Survey};
-use crate::segment::{self, Segment};
+use crate::segment::Segment;
 use crate::settings::StoreSettings;
 use moltbot_core::chain::Cursor;
-use moltbot_core::ids::Epoch;
 use moltbot_core::record::Record;
 
 /// How a copy stands to the remote log.
@@ -82,42 +82,32 @@ pub enum Next {
     Segment(Segment),
     /// Nothing; most likely nothing was shipped.
     Nothing,
-    /// A segment of an older writer: it follows, but whether it belongs to the log only a survey
-    /// tells. A writer that slept through a compaction may have put it where one was deleted.
+    /// Something that may not belong to the log: what follows was merged meanwhile, so that this name
+    /// says nothing any more, or it does not link. Only a survey tells.
     Doubtful,
 }
 
-/// Asks for the segment after `after`, with one request. `epoch` is the newest that is known.
-/// Bytes that do not verify are asked for once more, as they may have been damaged on the way.
-pub async fn next(replica: &Replica, after: Cursor, epoch: Epoch) -> Result<Next, StoreError> {
-    let found = match read(replica, after).await {
-        Err(StoreError::Codec { .. } | StoreError::Corrupt { .. }) => read(replica, after).await,
-        other => other,
+/// Asks for the segment after `after`: one request when there is none, two when there is.
+pub async fn next(
+    replica: &Replica,
+    after: Cursor,
+    catalog: &mut Catalog,
+) -> Result<Next, StoreError> {
+    let first = after.seq.next();
+    let found = match catalog::read(replica, Object::Shipped { first }).await {
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(Next::Doubtful),
+        other => other?,
     };
-    let Some(segment) = found? else {
+    let Some(Fetched { segment, .. }) = found else {
         return Ok(Next::Nothing);
     };
-    if segment.header.epoch < epoch {
-        return Ok(Next::Doubtful);
-    }
-    Ok(Next::Segment(segment))
-}
-
-async fn read(replica: &Replica, after: Cursor) -> Result<Option<Segment>, StoreError> {
-    let path = layout::segment(after.seq.next());
-    let Some(bytes) = replica.get(&path).await? else {
-        return Ok(None);
-    };
-    let segment = segment::decode(path.as_ref(), &bytes)?;
-    if segment.header.from() == after {
-        return Ok(Some(segment));
-    }
-    Err(StoreError::Corrupt {
-        place: format!("`{path}`"),
-        reason: format!(
-            "record #{} does not link to record #{} of the local copy",
-            segment.header.first, after.seq
-        ),
+    // A writer that slept through a compaction may have put it where one was deleted.
+    catalog.refresh_floor(replica).await?;
+    let is_log = catalog.floor().seq < first && segment.header.from() == after;
+    Ok(if is_log {
+        Next::Segment(segment)
+    } else {
+        Next::Doubtful
     })
 }
 

@@ -10,7 +10,7 @@ use crate::restore::Survey;
 use crate::segment::{self, Segment};
 use crate::settings::ORPHANS_MAX;
 use moltbot_core::chain::Cursor;
-use moltbot_core::ids::{Epoch, InstanceId, Seq};
+use moltbot_core::ids::{Epoch, InstanceId};
 use moltbot_core::record::Record;
 use object_store::path::Path;
 use std::collections::BTreeMap;
@@ -115,20 +115,11 @@ pub async fn fork(replica: &Replica, survey: &Survey, tail: &Tail) -> Result<For
     if tail.from.seq > survey.tail.cursor.seq {
         return Ok(Fork::Beyond);
     }
-    let known = survey
-        .segments
-        .partition_point(|first| *first <= tail.from.seq);
-    let holder = known.checked_sub(1).and_then(|at| survey.segments.get(at));
-    let path = layout::segment(holder.copied().unwrap_or(Seq(1)));
-    let Some(bytes) = replica.get(&path).await? else {
-        return Err(StoreError::Remote {
-            operation: "read",
-            object: path.to_string(),
-            reason: "it was listed but is not there".to_owned(),
-        });
+    let mut catalog = survey.catalog.clone();
+    let Some(held) = catalog.read_holding(replica, tail.from.seq).await? else {
+        return Ok(Fork::Beyond);
     };
-    let segment = segment::decode(path.as_ref(), &bytes)?;
-    let mut records = segment.records.iter().map(Record::cursor);
+    let mut records = held.segment.records.iter().map(Record::cursor);
     let is_common = records.any(|cursor| cursor == tail.from);
     Ok(if is_common {
         Fork::At(tail.from)

@@ -127,7 +127,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         Some(Verb::Peers(verb)) => peers::run(&settings, verb).await?,
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
         Some(Verb::Restore { .. }) => log::restore_dry_run(&settings).await?,
-        Some(Verb::Doctor) => doctor::run(&settings).await?,
+        Some(Verb::Doctor) => Box::pin(doctor::run(&settings)).await?,
     }
     Ok(Served::Ended)
 }

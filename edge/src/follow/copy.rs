@@ -97,8 +97,8 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
         role: Role::Follower(following),
         ack: None,
     });
-    let epoch = surveyed.map_or(epoch, |(_, survey)| survey.epoch());
-    Ok(Task::new(Arc::clone(gateway), running, copy, feed, epoch))
+    let survey = surveyed.map(|(_, survey)| survey);
+    Ok(Task::new(Arc::clone(gateway), running, copy, feed, survey))
 }
 
 /// Opens the remote log; a directory that is not there is a typing mistake and is not made.

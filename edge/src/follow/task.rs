@@ -40,6 +40,8 @@ pub(super) struct Task {
     told: ShipStatus,
     /// The newest generation that is known.
     epoch: Epoch,
+    /// What the remote log holds, as of the last look at all of it.
+    survey: Option<Survey>,
     surveyed_at: Timestamp,
 }
 
@@ -59,9 +61,10 @@ impl Task {
         running: Arc<Running>,
         copy: Copy,
         feed: ShipFeed,
-        epoch: Epoch,
+        survey: Option<Survey>,
     ) -> Task {
         let told = running.ship.status().borrow().clone();
+        let epoch = survey.as_ref().map_or(told.epoch, Survey::epoch);
         Task {
             gateway,
             running,
@@ -69,6 +72,7 @@ impl Task {
             feed,
             told,
             epoch,
+            survey,
             surveyed_at: stamp::now(),
         }
     }
@@ -142,46 +146,45 @@ impl Task {
     }
 
     async fn look_for_next(&mut self) -> Result<Found, StoreError> {
-        match follow::next(&self.copy.replica, self.copy.log.head(), self.epoch).await {
-            Ok(Next::Segment(segment)) => {
-                self.epoch = segment.header.epoch;
+        let Some(survey) = &mut self.survey else {
+            return self.look_at_all().await;
+        };
+        let (replica, head) = (&self.copy.replica, self.copy.log.head());
+        match follow::next(replica, head, &mut survey.catalog).await? {
+            Next::Segment(segment) => {
+                self.epoch = self.epoch.max(segment.header.epoch);
                 self.told.segments += 1;
                 block_in_place(|| self.copy.log.append(&segment.records))?;
                 Ok(Found::Records)
             }
-            Ok(Next::Nothing) => Ok(Found::Nothing),
-            Ok(Next::Doubtful) => self.look_at_all().await,
-            // Whether it is the log that is damaged, or an object that is none of it, shows there.
-            Err(error) if error.kind() == ErrorKind::Corrupt => self.look_at_all().await,
-            Err(error) => Err(error),
+            Next::Nothing => Ok(Found::Nothing),
+            Next::Doubtful => self.look_at_all().await,
         }
     }
 
     async fn look_at_all(&mut self) -> Result<Found, StoreError> {
         let survey = self.copy.survey(None).await?;
         self.surveyed_at = stamp::now();
-        let following = self.running.following();
-        if let Some(following) = following {
+        self.epoch = self.epoch.max(survey.epoch());
+        if let Some(following) = self.running.following() {
             following.note(|progress| progress.remote = survey.tail.cursor.seq);
         }
-        match follow::standing(&self.copy.log, &survey)? {
-            Standing::Current => {
-                self.epoch = survey.epoch();
-                Ok(Found::Nothing)
-            }
+        let found = match follow::standing(&self.copy.log, &survey)? {
+            Standing::Current => Found::Nothing,
             Standing::Behind => {
                 self.copy.catch_up(&survey, &mut |_, _| {}).await?;
-                self.epoch = survey.epoch();
-                Ok(Found::Records)
+                Found::Records
             }
             // While this was surveyed the log may have grown; a second look tells.
             Standing::Ahead(_) | Standing::Parted => {
                 let again = self.copy.survey(None).await?;
                 let standing = follow::standing(&self.copy.log, &again)?;
                 let unlike = self.unlike(standing, &again);
-                Ok(unlike.map_or(Found::Records, Found::Unlike))
+                unlike.map_or(Found::Records, Found::Unlike)
             }
-        }
+        };
+        self.survey = Some(survey);
+        Ok(found)
     }
 
     /// Shows what is in the copy and not shown yet.
