@@ -1,7 +1,9 @@
 import { act, cleanup, fireEvent, render, screen } from "@testing-library/preact";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { hello, link } from "../gate/connection";
+import { follower, hello, link, shipped } from "../gate/connection";
+import { ReadOnly } from "../gate/ReadOnly";
 import { chooseLanguage, startLanguage } from "../i18n";
+import { now } from "../kit/clock";
 import { DevBanner } from "../kit/DevBanner";
 import { foldRecord } from "../model/reduce";
 import { emptyTranscript } from "../model/transcript";
@@ -34,6 +36,8 @@ beforeEach(() => {
   outbox.value = [];
   transcript.value = emptyTranscript(KEY);
   loading.value = "no";
+  shipped.value = 0;
+  follower.value = null;
 });
 afterEach(cleanup);
 
@@ -88,6 +92,16 @@ function arrive(kind: string, seq: number, data: Record<string, unknown>) {
   act(() => listener.records([{ seq, at: seq, kind, data: { session_key: KEY, ...data } }]));
 }
 
+const ask = [
+  {
+    seq: 1,
+    at: 1,
+    kind: "message_received",
+    data: { session_key: KEY, idempotency_key: "r", text: "?" },
+  },
+  { seq: 2, at: 2, kind: "run_started", data: { session_key: KEY, run_id: "r" } },
+];
+
 describe("a message", () => {
   it("is shown at once, kept, and becomes the recorded one in the same place", () => {
     render(<Composer onSend={() => {}} />);
@@ -106,6 +120,19 @@ describe("a message", () => {
     expect(outbox.value[0]).toMatchObject({ state: "taken", seq: 7 });
   });
 
+  it("is marked until the backup has it", () => {
+    transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
+    render(<Transcript follow={{ current: null }} />);
+    const mark = () => screen.getByRole("link", { name: "Event #1" });
+    expect(mark().title).toBe("Event #1, not backed up yet");
+    expect(mark().className).toContain("unsaved");
+    act(() => {
+      shipped.value = 1;
+    });
+    expect(mark().title).toBe("");
+    expect(mark().className).not.toContain("unsaved");
+  });
+
   it("can be taken back while it waits", () => {
     outbox.value = [{ key: "k", sessionKey: KEY, text: "x", at: 1, state: "waiting", seq: null }];
     render(<Transcript follow={{ current: null }} />);
@@ -115,16 +142,6 @@ describe("a message", () => {
 });
 
 describe("an answer", () => {
-  const ask = [
-    {
-      seq: 1,
-      at: 1,
-      kind: "message_received",
-      data: { session_key: KEY, idempotency_key: "r", text: "?" },
-    },
-    { seq: 2, at: 2, kind: "run_started", data: { session_key: KEY, run_id: "r" } },
-  ];
-
   it("is busy while it grows and has no live region around it", () => {
     transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
     const { container } = render(<Transcript follow={{ current: null }} />);
@@ -196,5 +213,26 @@ describe("addresses", () => {
     expect(pathOf("agent:main:web:x1")).toBe("/s/agent:main:web:x1");
     expect(keyOf(pathOf("a/b c?#"))).toBe("a/b c?#");
     expect([keyOf("/"), keyOf("/pair"), keyOf("/s/%E0%A4%A")]).toEqual([null, null, null]);
+  });
+});
+
+describe("a read-only copy", () => {
+  it("says how old it may be, in both languages, and takes no message", async () => {
+    now.value = 100_000;
+    follower.value = { writer: "gw-1", behindSince: 97_500 };
+    const { container } = render(<ReadOnly />);
+    expect(container.textContent).toBe(
+      "Read-only copy, up to 3\u00a0s behind. The log is written by gw-1.",
+    );
+    act(() => {
+      now.value = 160_000;
+    });
+    expect(container.textContent).toContain("1\u00a0min");
+    render(<Composer onSend={() => {}} />);
+    expect(screen.queryByRole("textbox")).toBeNull();
+    expect(screen.getByText("This copy only reads. Messages go to the gateway gw-1.")).toBeTruthy();
+    await act(() => chooseLanguage("zh-CN"));
+    expect(container.textContent).toContain("只读副本");
+    await act(() => chooseLanguage("en"));
   });
 });

@@ -26,6 +26,8 @@ export const chat = {
   "chat.maxTokens": "The answer reached its length limit.",
   "chat.errorDetail": "It said: {message}",
   "chat.permalink": "Event {seq}",
+  "chat.unsaved": "Event {seq}, not backed up yet",
+  "chat.follower": "This copy only reads. Messages go to the gateway {writer}.",
   "chat.denied":
     "This device may read but not write. Ask someone with admin rights for the chat permission.",
 

@@ -26,6 +26,8 @@ export const chat: Record<keyof typeof source, string> = {
   "chat.maxTokens": "回答达到了长度上限。",
   "chat.errorDetail": "它的说明：{message}",
   "chat.permalink": "事件 {seq}",
+  "chat.unsaved": "事件 {seq}，尚未备份",
+  "chat.follower": "此副本只读。请在网关 {writer} 上发送消息。",
   "chat.denied": "此设备可以阅读，但不能发送。请有管理权限的人授予“对话”权限。",
 
   "error.auth": "模型服务不接受这个 API 密钥。请更换密钥。",
