@@ -22,7 +22,6 @@ pub(super) fn get(running: &Running) -> Value {
         "valid": true,
         "config": config,
         "hash": changed.to_string(),
-        "shippedSeq": running.shipped_seq(),
         "issues": [],
         "warnings": [],
         "legacyIssues": [],
