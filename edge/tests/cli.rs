@@ -48,9 +48,10 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 22] = [
         &[],
         &["serve"],
+        &["follow"],
         &["devices"],
         &["devices", "list"],
         &["devices", "approve"],
@@ -65,6 +66,9 @@ fn every_command_explains_itself() {
         &["log", "verify"],
         &["log", "export"],
         &["log", "stats"],
+        &["log", "orphans"],
+        &["log", "orphans", "list"],
+        &["log", "orphans", "export"],
         &["restore"],
         &["doctor"],
     ];
