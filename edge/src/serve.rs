@@ -82,6 +82,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         Arc::clone(&running),
     ));
     tokio::spawn(storage::keep_snapshots(Arc::clone(&running)));
+    storage::compact(&gateway, &running);
     tokio::spawn(warn_of_dev_mode(Arc::clone(&gateway)));
     welcome(&gateway, &running);
     let stop = gateway.stopped().await;

@@ -9,12 +9,15 @@ use crate::stamp;
 use moltbot_core::actor::Scope;
 use moltbot_core::ids::Seq;
 use moltbot_core::time::Timestamp;
-use moltbot_store::layout;
+use moltbot_store::catalog::Catalog;
+use moltbot_store::compact::Compactor;
+use moltbot_store::compact_task::{self, CompactStatus};
 use moltbot_store::replica::ReplicaKind;
+use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_status::{ShipState, ShipStatus};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
@@ -25,6 +28,15 @@ pub struct Backups {
     one_at_a_time: Mutex<()>,
     progress: watch::Sender<Option<Progress>>,
     segments_before: AtomicU64,
+    compaction: OnceLock<watch::Receiver<CompactStatus>>,
+}
+
+impl Backups {
+    /// How compaction is doing.
+    pub fn compaction(&self) -> CompactStatus {
+        let status = self.compaction.get();
+        status.map_or_else(CompactStatus::default, |status| status.borrow().clone())
+    }
 }
 
 /// How far a backup is.
@@ -116,6 +128,8 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         .iter()
         .map(|s| json!({ "seq": s.seq.0, "bytes": s.bytes, "at": s.at.0 }))
         .collect();
+    let compaction = running.backups.compaction();
+    let segments = running.backups.segments_before.load(Ordering::Relaxed) + ship.segments;
     let mut status = json!({
         "kind": kind(running.replica.kind),
         "location": running.replica.location,
@@ -126,7 +140,13 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "lagMs": lag_ms,
         "epoch": running.epoch.0,
         "writer": storage.writer,
-        "segments": running.backups.segments_before.load(Ordering::Relaxed) + ship.segments,
+        "segments": (segments + compaction.made).saturating_sub(compaction.replaced),
+        "compaction": {
+            "made": compaction.made,
+            "replaced": compaction.replaced,
+            "lastPass": compaction.last_pass_ms,
+            "lastError": compaction.last_error,
+        },
         "segmentBytes": ship.bytes,
         "snapshots": snapshots,
         "lastError": last_error(running),
@@ -251,11 +271,30 @@ pub async fn announce(gateway: Arc<Gateway>, running: Arc<Running>) {
     }
 }
 
+/// Compacts the remote log from here on, beside everything else.
+pub fn compact(gateway: &Gateway, running: &Arc<Running>) {
+    let settings = StoreSettings::default();
+    let (replica, instance) = (running.replica.clone(), gateway.instance.clone());
+    let compactor = Compactor::new(replica, running.epoch, instance, settings.clone());
+    let counting = Arc::clone(running);
+    // Each was taken when everything before was shipped, so all but the newest are vouched for in
+    // the remote log.
+    let snapshots = move || {
+        counting.view.read(|model| {
+            let snapshots = model.state.storage.snapshots.iter();
+            snapshots.map(|snapshot| snapshot.seq).collect()
+        })
+    };
+    let (status, _) = compact_task::spawn(compactor, settings, snapshots);
+    // There is one for each process.
+    let _ = running.backups.compaction.set(status);
+}
+
 /// Counts what is there already, and takes a snapshot whenever enough has been recorded.
 pub async fn keep_snapshots(running: Arc<Running>) {
-    match running.replica.list(layout::SEGMENTS).await {
-        Ok(segments) => {
-            let before = segments.len() as u64;
+    match Catalog::list(&running.replica, Seq::ZERO).await {
+        Ok(catalog) => {
+            let before = catalog.objects() as u64;
             let shipped = running.ship.status().borrow().segments;
             let others = before.saturating_sub(shipped);
             running

@@ -44,8 +44,10 @@ type Range = (Seq, Seq);
 pub struct Pass {
     /// Merged segments that were created.
     pub made: u64,
-    /// Objects that were deleted.
-    pub deleted: u64,
+    /// Objects that were deleted because a larger one holds what they held.
+    pub replaced: u64,
+    /// Snapshots that were deleted.
+    pub snapshots: u64,
     /// Requests of the dearer kind, which create or list.
     pub puts: u64,
     /// Whether there is more to do at once.
@@ -121,10 +123,11 @@ impl Compactor {
             catalog.made(*range, 0);
         }
         self.replace(&mut catalog, floor, made).await?;
-        pass.deleted = self.delete_replaced(&catalog).await?;
-        pass.deleted += self.delete_snapshots(snapshots).await?;
+        pass.replaced = self.delete_replaced(&catalog).await?;
+        pass.snapshots = self.delete_snapshots(snapshots).await?;
+        let is_bounded = |count| count >= self.settings.compact_deletes_max as u64;
         pass.is_unfinished =
-            pass.made > 0 || pass.deleted >= self.settings.compact_deletes_max as u64;
+            pass.made > 0 || is_bounded(pass.replaced) || is_bounded(pass.snapshots);
         pass.objects = (catalog.objects() - catalog.redundant().len()) as u64;
         Ok(pass)
     }
@@ -292,7 +295,9 @@ impl Compactor {
         old.truncate(self.settings.compact_deletes_max);
         let deleted = self.delete(old.into_iter().map(layout::snapshot).collect());
         let deleted = deleted.await?;
-        self.snapshots_from = oldest;
+        if deleted < self.settings.compact_deletes_max as u64 {
+            self.snapshots_from = oldest;
+        }
         Ok(deleted)
     }
 

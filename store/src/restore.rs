@@ -96,13 +96,17 @@ pub async fn survey(replica: &Replica) -> Result<Survey, StoreError> {
 /// [`survey`] that lists only objects which hold this record or later ones: the catalog begins
 /// there. The record must not be beyond the end of the log.
 pub async fn survey_from(replica: &Replica, from: Seq) -> Result<Survey, StoreError> {
-    let (head, catalog) = try_join(head::newest(replica), Catalog::list(replica, from)).await?;
+    let (head, catalog) = try_join(
+        head::newest(replica),
+        Box::pin(Catalog::list(replica, from)),
+    )
+    .await?;
     let mut survey = Survey {
         head,
         tail: Tail::default(),
         catalog,
     };
-    survey.find_tail(replica).await?;
+    Box::pin(survey.find_tail(replica)).await?;
     Ok(survey)
 }
 

@@ -40,11 +40,11 @@ pub(super) async fn compact(
             snapshots.truncate(3);
         }
         match compactor.pass(snapshots.make_contiguous()).await {
-            Ok(pass) if pass.made + pass.deleted > 0 => {
+            Ok(pass) if pass.made + pass.replaced > 0 => {
                 world.note(gateway, || format!("compacted {pass:?}"));
                 world.count(|counts| {
                     counts.merged += pass.made;
-                    counts.deleted += pass.deleted;
+                    counts.deleted += pass.replaced;
                 });
             }
             Ok(_) => {}
