@@ -10,7 +10,6 @@ use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
 use moltbot_core::projection::transcript::Line;
 use moltbot_core::run::Run;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How far back a conversation is read.
@@ -71,20 +70,10 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
 /// What leads to a message, in the order of a talk: every answer after its question, although
 /// several messages may have been sent before the first answer, and the message itself last.
 fn leading_to(lines: &[Line], message: Seq) -> Vec<Seq> {
-    let mut asked = BTreeMap::new();
-    let mut talk = Vec::new();
-    for line in lines {
-        if line.by_assistant {
-            let question = asked.get(&line.run).copied().unwrap_or(line.seq);
-            talk.push((question, line.seq));
-        } else if line.seq < message {
-            asked.insert(&line.run, line.seq);
-            talk.push((line.seq, line.seq));
-        }
-    }
-    talk.sort_unstable();
-    talk.push((message, message));
-    talk.into_iter().map(|(_, seq)| seq).collect()
+    let leads = |line: &&Line| line.by_assistant() || line.seq < message;
+    let mut talk: Vec<Line> = lines.iter().filter(leads).copied().collect();
+    talk.sort_unstable_by_key(|line| (line.question, line.seq));
+    talk.iter().map(|line| line.seq).chain([message]).collect()
 }
 
 fn turn(running: &Running, seq: Seq) -> Option<Turn> {
@@ -121,20 +110,16 @@ fn facts(gateway: &Gateway, running: &Running) -> LogFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moltbot_core::ids::RunId;
-
-    /// `q1:a` is the question of run `a` at seq 1, `a2:a` its answer at seq 2.
+    /// `q1` is a question at seq 1, `a2:1` its answer at seq 2.
     fn check(lines: &str, message: u64, expected: &[u64]) {
+        let number = |text: &str| Seq(text.parse().unwrap());
         let line = |text: &str| {
-            let (place, run) = text.split_once(':').unwrap();
-            let (kind, seq) = place.split_at(1);
-            let seq = Seq(seq.parse().unwrap());
-            let run = RunId::from(run);
-            Line {
-                seq,
-                run,
-                by_assistant: kind == "a",
-            }
+            let (kind, place) = text.split_at(1);
+            let (seq, question) = place.split_once(':').unwrap_or((place, place));
+            let (seq, question) = (number(seq), number(question));
+            let line = Line { seq, question };
+            assert_eq!(line.by_assistant(), kind == "a");
+            line
         };
         let lines: Vec<Line> = lines.split(' ').map(line).collect();
         let expected: Vec<Seq> = expected.iter().copied().map(Seq).collect();
@@ -143,11 +128,11 @@ mod tests {
 
     #[test]
     fn every_answer_follows_its_question_and_the_message_comes_last() {
-        check("q1:a", 1, &[1]);
-        check("q1:a a2:a q3:b", 3, &[1, 2, 3]);
-        check("q1:a q2:b q3:c a4:a", 2, &[1, 4, 2]);
-        check("q1:a q2:b q3:c a4:a a5:b", 3, &[1, 4, 2, 5, 3]);
-        // The answer of a repeated run has no question of the same run.
-        check("q1:a q3:b a4:retry", 3, &[1, 4, 3]);
+        check("q1", 1, &[1]);
+        check("q1 a2:1 q3", 3, &[1, 2, 3]);
+        check("q1 q2 q3 a4:1", 2, &[1, 4, 2]);
+        check("q1 q2 q3 a4:1 a5:2", 3, &[1, 4, 2, 5, 3]);
+        // The question of the oldest answer is further back than what is read.
+        check("a2:1 q3 a4:3 q5", 5, &[2, 3, 4, 5]);
     }
 }
