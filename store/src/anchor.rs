@@ -9,10 +9,10 @@
 use crate::error::{ErrorKind, StoreError};
 use crate::log::LogReader;
 use crate::replica::Replica;
-use crate::settings::{ANCHORS_TRIED_MAX, ANCHOR_SCAN_BYTES};
+use crate::settings::{ANCHOR_SCAN_BYTES, ANCHORS_TRIED_MAX};
 use crate::snapshot::{self, Snapshot};
 use moltbot_core::chain::{Cursor, Hash};
-use moltbot_core::event::{Event, SnapshotTaken};
+use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
 use std::collections::VecDeque;
 use tracing::warn;
@@ -43,8 +43,7 @@ impl Anchor {
                 return Ok(false);
             };
             next = last.seq.next();
-            let taken = records.iter().filter(|r| r.kind == SnapshotTaken::KIND);
-            let mut events = taken.filter_map(|record| record.event().ok());
+            let mut events = records.iter().filter_map(|record| record.event().ok());
             if events.any(|event| self.is_named_by(&event)) {
                 return Ok(true);
             }

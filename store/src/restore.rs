@@ -19,7 +19,6 @@ use crate::replica::Replica;
 use crate::segment::SegmentHeader;
 use crate::settings::{CATALOG_REFRESHES_MAX, RESTORE_APPEND_BYTES_MAX, StoreSettings};
 use chain::{Chain, Link};
-use futures_util::future::try_join;
 use moltbot_core::chain::Cursor;
 use moltbot_core::event::Event;
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
@@ -96,13 +95,14 @@ pub async fn survey(replica: &Replica) -> Result<Survey, StoreError> {
 /// [`survey`] that lists only objects which hold this record or later ones: the catalog begins
 /// there. The record must not be beyond the end of the log.
 pub async fn survey_from(replica: &Replica, from: Seq) -> Result<Survey, StoreError> {
-    let (head, catalog) = try_join(head::newest(replica), Catalog::list(replica, from)).await?;
     let mut survey = Survey {
-        head,
+        head: None,
         tail: Tail::default(),
-        catalog,
+        catalog: Catalog::list(replica, from).await?,
     };
     survey.find_tail(replica).await?;
+    let written = survey.tail.shipped_by.as_ref().map(|(epoch, _)| *epoch);
+    survey.head = head::newest(replica, written).await?;
     Ok(survey)
 }
 
@@ -294,32 +294,48 @@ fn after(link: Link, local: Cursor) -> Result<Vec<Record>, StoreError> {
     })
 }
 
-/// Finds where a local log and the remote log part, reading few segments.
+/// Finds where a local log and the remote log part, reading few segments: at the start, when the
+/// local log has a base that is not in the remote one.
 pub async fn fork(
     replica: &Replica,
     local: &dyn LogReader,
     survey: &Survey,
 ) -> Result<Fork, StoreError> {
-    let tail = &survey.tail;
+    let (tail, base) = (&survey.tail, local.base());
+    let mut fork = Fork {
+        at: Cursor::START,
+        shipped_by: None,
+    };
+    if local.head() == Cursor::START || tail.cursor.seq < base.seq {
+        return Ok(fork);
+    }
     if local.cursor(tail.cursor.seq)? == Some(tail.cursor) {
         return Ok(Fork {
             at: tail.cursor,
             shipped_by: tail.shipped_by.clone(),
         });
     }
-    let mut fork = Fork {
-        at: Cursor::START,
-        shipped_by: None,
-    };
-    if local.head() == Cursor::START {
-        return Ok(fork);
+    if base != Cursor::START {
+        let mut catalog = survey.catalog.clone();
+        let Some(found) = catalog.read_holding(replica, base.seq).await? else {
+            return Err(unsettled(base.seq));
+        };
+        let mut records = found.segment.records.iter();
+        if records.find(|r| r.seq == base.seq).map(Record::cursor) != Some(base) {
+            return Ok(fork);
+        }
+        let header = found.segment.header;
+        fork = Fork {
+            at: base,
+            shipped_by: Some((header.epoch, header.writer)),
+        };
     }
     let start = last_common_start(replica, local, &survey.catalog).await?;
     let all = (Seq(start.0.saturating_sub(1)), tail.cursor.seq);
     let mut chain = Chain::open(replica, survey, all, 1);
     while let Some(link) = chain.next().await? {
         let mut shipped_by = (link.header.epoch, link.header.writer);
-        for record in &link.records {
+        for record in link.records.iter().filter(|r| r.seq > base.seq) {
             if local.cursor(record.seq)? != Some(record.cursor()) {
                 return Ok(fork);
             }
@@ -345,8 +361,10 @@ async fn last_common_start(
     catalog: &Catalog,
 ) -> Result<Seq, StoreError> {
     let mut catalog = catalog.clone();
-    let objects = catalog.chain(Seq(1));
-    let (mut common, mut low, mut high) = (Seq(1), 0, objects.len());
+    let base = local.base().seq;
+    let mut objects = catalog.chain(Seq(1));
+    objects.retain(|object| object.first() > base);
+    let (mut common, mut low, mut high) = (base.next(), 0, objects.len());
     while low < high {
         let middle = low.midpoint(high);
         let Some(first) = objects.get(middle).map(|object| object.first()) else {

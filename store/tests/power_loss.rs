@@ -362,7 +362,7 @@ enum Step {
     Rewind {
         back: usize,
     },
-    /// Everything goes, and the log begins here.
+    /// A new disk, on which the log begins here.
     Begin {
         seq: u64,
     },
@@ -436,7 +436,10 @@ proptest! {
                 Step::Begin { seq } => {
                     base = Cursor { seq: Seq(seq), hash: Hash::of(&seq.to_le_bytes()) };
                     written.clear();
-                    log.rewind(Cursor::START).unwrap();
+                    let home = tempdir().unwrap();
+                    path = home.path().join("data");
+                    homes.push(home);
+                    log = open(&path).unwrap();
                     log.begin_at(base).unwrap();
                 }
             }

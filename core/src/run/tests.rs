@@ -31,11 +31,9 @@ fn due() -> Scene {
 fn transcript(scene: &Scene) -> String {
     let (session, _) = scene.state.sessions.find(session::MAIN_KEY).unwrap();
     let (lines, _) = scene.transcripts.page(session, None, 100);
-    let name = |line: &crate::projection::transcript::Line| {
-        match line.seq.0 - line.question.0 {
-            0 => "q".to_owned(),
-            distance => format!("a{distance}"),
-        }
+    let name = |line: &crate::projection::transcript::Line| match line.seq.0 - line.question.0 {
+        0 => "q".to_owned(),
+        distance => format!("a{distance}"),
     };
     lines.iter().map(name).collect::<Vec<_>>().join(" ")
 }
