@@ -16,7 +16,7 @@ use crate::floor::Floor;
 use crate::head::{self, Head};
 use crate::log::{EventLog, LogReader};
 use crate::replica::Replica;
-use crate::segment::SegmentHeader;
+use crate::segment::{Segment, SegmentHeader};
 use crate::settings::{CATALOG_REFRESHES_MAX, RESTORE_APPEND_BYTES_MAX, StoreSettings};
 use chain::{Chain, Link};
 use moltbot_core::chain::Cursor;
@@ -316,45 +316,73 @@ pub async fn fork(
         });
     }
     if base != Cursor::START {
-        let mut catalog = survey.catalog.clone();
-        let Some(found) = catalog.read_holding(replica, base.seq).await? else {
-            return Err(unsettled(base.seq));
-        };
-        let mut records = found.segment.records.iter();
-        if records.find(|r| r.seq == base.seq).map(Record::cursor) != Some(base) {
-            return Ok(fork);
+        match base_in(replica, base, &survey.catalog).await? {
+            Some(shipped_by) => {
+                fork = Fork {
+                    at: base,
+                    shipped_by: Some(shipped_by),
+                }
+            }
+            None => return Ok(fork),
         }
-        let header = found.segment.header;
-        fork = Fork {
-            at: base,
-            shipped_by: Some((header.epoch, header.writer)),
-        };
     }
     let start = last_common_start(replica, local, &survey.catalog).await?;
-    let all = (Seq(start.0.saturating_sub(1)), tail.cursor.seq);
-    let mut chain = Chain::open(replica, survey, all, 1);
+    let wanted = (Seq(start.0.saturating_sub(1)), tail.cursor.seq);
+    let mut chain = Chain::open(replica, survey, wanted, 1);
     while let Some(link) = chain.next().await? {
-        let mut shipped_by = (link.header.epoch, link.header.writer);
+        let last = (link.header.epoch, link.header.writer);
+        // A merged segment names its last writer only; the others are in the records, and who wrote
+        // the first of them had written before.
+        let mut writer = match (&fork.shipped_by, link.is_merged) {
+            (Some(before), true) => before.clone(),
+            _ => last.clone(),
+        };
         for record in link.records.iter().filter(|r| r.seq > base.seq) {
             if local.cursor(record.seq)? != Some(record.cursor()) {
                 return Ok(fork);
             }
-            if let Ok(Event::WriterStarted(started)) = record.event() {
-                // More precise than the header of a merged segment, which names its last writer.
-                shipped_by = (started.epoch, started.instance);
+            if link.is_merged
+                && let Ok(Event::WriterStarted(started)) = record.event()
+            {
+                writer = (started.epoch, started.instance);
             }
             fork = Fork {
                 at: record.cursor(),
-                shipped_by: Some(shipped_by.clone()),
+                shipped_by: Some(writer.clone()),
             };
         }
+        fork.shipped_by = Some(last);
     }
     Ok(fork)
 }
 
-/// The newest record that begins a known object and that the local log has too. The chain makes
-/// this a binary search: where two logs have a record in common, they have everything before in
-/// common.
+/// Who shipped this record, in which epoch; `None` when the remote log has another in its place.
+async fn base_in(
+    replica: &Replica,
+    base: Cursor,
+    catalog: &Catalog,
+) -> Result<Option<(Epoch, InstanceId)>, StoreError> {
+    let mut catalog = catalog.clone();
+    let Some(found) = catalog.read_holding(replica, base.seq).await? else {
+        return Err(unsettled(base.seq));
+    };
+    let Segment { header, records } = found.segment;
+    let upto = records.iter().rev().skip_while(|r| r.seq > base.seq);
+    let mut older = upto.peekable();
+    if older.peek().map(|record| record.cursor()) != Some(base) {
+        return Ok(None);
+    }
+    // A merged segment names its last writer only.
+    let started = older.find_map(|record| match record.event() {
+        Ok(Event::WriterStarted(started)) => Some((started.epoch, started.instance)),
+        _ => None,
+    });
+    Ok(Some(started.unwrap_or((header.epoch, header.writer))))
+}
+
+/// The first record of the known object before the newest one whose first record the local log has
+/// too. The chain makes this a binary search: where two logs have a record in common, they have
+/// everything before in common.
 async fn last_common_start(
     replica: &Replica,
     local: &dyn LogReader,
@@ -364,22 +392,23 @@ async fn last_common_start(
     let base = local.base().seq;
     let mut objects = catalog.chain(Seq(1));
     objects.retain(|object| object.first() > base);
-    let (mut common, mut low, mut high) = (base.next(), 0, objects.len());
+    let first_of = |at: usize| objects.get(at).map(|object| object.first());
+    let (mut low, mut high) = (0, objects.len());
     while low < high {
         let middle = low.midpoint(high);
-        let Some(first) = objects.get(middle).map(|object| object.first()) else {
-            break;
-        };
+        let first = first_of(middle).unwrap_or(Seq(1));
         let Some(found) = catalog.read_holding(replica, first).await? else {
             return Err(unsettled(first));
         };
         let mut records = found.segment.records.iter();
         let remote = records.find(|record| record.seq == first);
         if local.cursor(first)? == remote.map(Record::cursor) {
-            (common, low) = (first, middle + 1);
+            low = middle + 1;
         } else {
             high = middle;
         }
     }
-    Ok(common)
+    // The newest common one is before `low`.
+    let start = low.checked_sub(2).and_then(first_of);
+    Ok(start.unwrap_or(base.next()))
 }

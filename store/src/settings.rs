@@ -7,6 +7,9 @@
 /// Frames in one segment before packing; a larger segment is neither written nor read.
 pub const SEGMENT_CONTENT_BYTES_MAX: usize = 32 << 20;
 
+/// Frames in one merged segment before packing.
+pub const MERGED_CONTENT_BYTES_MAX: usize = SEGMENT_CONTENT_BYTES_MAX / 2;
+
 /// Sections of one snapshot before packing; a larger snapshot is neither written nor read.
 pub const SNAPSHOT_CONTENT_BYTES_MAX: usize = 128 << 20;
 
@@ -70,6 +73,9 @@ pub const CATALOG_REFRESHES_MAX: u32 = 6;
 /// Merged segments that a restore reads at the same time; each is some megabytes in memory.
 pub const RESTORE_MERGED_CONCURRENCY: usize = 4;
 
+/// How often the compactor looks whether there is anything to merge. Looking costs no request.
+pub const COMPACT_LOOK_MS: u64 = 60_000;
+
 /// Payload bytes that a restore gathers before it appends them to the local log.
 pub const RESTORE_APPEND_BYTES_MAX: usize = 4 << 20;
 
@@ -97,6 +103,9 @@ pub struct StoreSettings {
     pub put_burst: u32,
     /// One PUT is added to the budget in this time (2.6 s: the free tier of R2 around the clock).
     pub put_refill_ms: u64,
+    /// How often a gateway that ships nothing asks whether it was fenced. Once a minute is 44,640
+    /// reads a month of 31 days; R2's free tier has ten million.
+    pub head_check_ms: u64,
     /// The first wait after a failed request; it doubles from there, with jitter.
     pub retry_ms_min: u64,
     /// The longest wait after a failed request.
@@ -107,6 +116,18 @@ pub struct StoreSettings {
     pub behind_records_max: u64,
     /// A sealed blob.
     pub blob_bytes_max: usize,
+    /// What is merged into one object, as stored. A reader of old history reads all of it.
+    pub compact_bytes_max: u64,
+    /// Fewer segments are not worth merging.
+    pub compact_segments_min: usize,
+    /// So many neighbours of similar size are merged once more.
+    pub compact_fan_in: usize,
+    /// Objects made in one pass.
+    pub compact_objects_max: usize,
+    /// Objects deleted in one pass.
+    pub compact_deletes_max: usize,
+    /// Snapshots that are kept, the newest ones.
+    pub snapshots_kept: usize,
 }
 
 impl Default for StoreSettings {
@@ -121,11 +142,18 @@ impl Default for StoreSettings {
             linger_idle_ms: 1000,
             put_burst: 30,
             put_refill_ms: 2600,
+            head_check_ms: 60_000,
             retry_ms_min: 200,
             retry_ms_max: 30_000,
             restore_concurrency: 32,
             behind_records_max: 20_000,
             blob_bytes_max: 32 << 20,
+            compact_bytes_max: 4 << 20,
+            compact_segments_min: 32,
+            compact_fan_in: 8,
+            compact_objects_max: 8,
+            compact_deletes_max: 500,
+            snapshots_kept: 3,
         }
     }
 }

@@ -211,7 +211,7 @@ impl Task {
             let inputs = self.next().await;
             for input in inputs {
                 let actions = self.shipper.step(self.now_ms(), input);
-                self.status.send_replace(self.shipper.status());
+                self.tell();
                 for action in actions {
                     if let Some(end) = self.act(action).await {
                         return end;
@@ -219,6 +219,16 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Tells the news, if there are any: an idle gateway has none.
+    fn tell(&self) {
+        let news = self.shipper.status();
+        self.status.send_if_modified(|status| {
+            let is_news = *status != news;
+            *status = news;
+            is_news
+        });
     }
 
     /// Waits for whatever happens first.

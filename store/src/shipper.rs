@@ -4,6 +4,8 @@
 //! put again, unchanged, until they are confirmed. A segment counts as shipped only after its
 //! create succeeded (or its own bytes were found) **and** the head of the next epoch was then found
 //! absent. Data keys are created before the segment that mentions them.
+//! While there is nothing to ship the same head is asked for now and then, so that an idle gateway
+//! learns in bounded time that it was fenced.
 //! Holds cursors and the sealed segment, never the records that wait: it asks for those.
 //!
 //! A synchronous step function without clock, randomness or I/O: [`Shipper::step`] takes what
@@ -48,6 +50,8 @@ enum Need {
 #[derive(Debug)]
 enum Stage {
     Idle,
+    /// Nothing to ship; the next head is asked for all the same.
+    Watching,
     Reading,
     Sealed(Sealed, Need),
     Ended,
@@ -65,6 +69,8 @@ pub struct Shipper {
     next_op: Op,
     /// No request before this time.
     not_before: u64,
+    /// When the head of the next epoch was last found absent.
+    unfenced_at: u64,
     /// Somebody waits for this record.
     wanted: Seq,
     lag: Lag,
@@ -91,6 +97,7 @@ impl Shipper {
             asked: None,
             next_op: 1,
             not_before: 0,
+            unfenced_at: now_ms,
             wanted: Seq::ZERO,
             lag: Lag::new(shipped),
             budget: Budget::new(&settings, now_ms),
@@ -153,8 +160,15 @@ impl Shipper {
         }
         self.backoff.reset();
         self.status.failing_since_ms = None;
-        self.status.state = ShipState::Shipping;
+        self.status.state = match stage {
+            Stage::Watching => ShipState::Idle,
+            _ => ShipState::Shipping,
+        };
         match (stage, outcome) {
+            (Stage::Watching, Outcome::Absent) => {
+                self.unfenced_at = now_ms;
+                self.stage = Stage::Idle;
+            }
             (Stage::Reading, Outcome::Records(records)) => match self.seal(&records) {
                 Ok(stage) => self.stage = stage,
                 Err(error) => self.end(error, actions),
@@ -180,7 +194,7 @@ impl Shipper {
             (Stage::Sealed(sealed, Need::CheckHead), Outcome::Absent) => {
                 self.confirmed(now_ms, &sealed, actions);
             }
-            (Stage::Sealed(_, Need::CheckHead), Outcome::Found(_)) => {
+            (Stage::Sealed(_, Need::CheckHead) | Stage::Watching, Outcome::Found(_)) => {
                 self.fenced(self.epoch.next(), actions);
             }
             (stage, outcome) => self.end(
@@ -196,8 +210,8 @@ impl Shipper {
             return;
         }
         let due = match &self.stage {
-            Stage::Idle => self.due(now_ms),
-            Stage::Reading | Stage::Sealed(..) => Some(self.not_before),
+            Stage::Idle => Some(self.due(now_ms)),
+            Stage::Watching | Stage::Reading | Stage::Sealed(..) => Some(self.not_before),
             Stage::Ended => None,
         };
         match due {
@@ -207,29 +221,38 @@ impl Shipper {
         }
     }
 
-    /// When the next segment is to be sealed; `None` when everything is shipped.
-    fn due(&self, now_ms: u64) -> Option<u64> {
+    /// When the next segment is to be sealed, or the next head to be asked for.
+    fn due(&self, now_ms: u64) -> u64 {
         let shipped = self.status.shipped.seq;
         if self.lag.head.seq <= shipped {
-            return None;
+            return self.unfenced_at + self.settings.head_check_ms;
         }
         if self.wanted > shipped || self.lag.bytes() >= self.settings.segment_bytes_max as u64 {
-            return Some(now_ms);
+            return now_ms;
         }
         let since = self.lag.oldest_ms().unwrap_or(0);
         let brisk = (since + self.settings.linger_ms).max(self.budget.token_at());
-        Some(brisk.min(since + self.settings.linger_idle_ms))
+        brisk.min(since + self.settings.linger_idle_ms)
     }
 
     fn ask(&mut self, actions: &mut Vec<Action>) {
         let op = self.next_op;
         self.next_op += 1;
         self.asked = Some(op);
+        if matches!(self.stage, Stage::Idle) {
+            let is_all_shipped = self.lag.head.seq <= self.status.shipped.seq;
+            self.stage = if is_all_shipped {
+                Stage::Watching
+            } else {
+                Stage::Reading
+            };
+        }
+        if matches!(self.stage, Stage::Watching) {
+            let epoch = self.epoch.next();
+            return actions.push(Action::CheckHead { op, epoch });
+        }
         if self.status.state == ShipState::Idle {
             self.status.state = ShipState::Shipping;
-        }
-        if matches!(self.stage, Stage::Idle) {
-            self.stage = Stage::Reading;
         }
         let Stage::Sealed(sealed, need) = &self.stage else {
             actions.push(Action::ReadRecords {
@@ -312,6 +335,7 @@ impl Shipper {
 
     fn confirmed(&mut self, now_ms: u64, sealed: &Sealed, actions: &mut Vec<Action>) {
         self.stage = Stage::Idle;
+        self.unfenced_at = now_ms;
         self.lag.shipped(sealed.to, sealed.weight);
         self.status.shipped = sealed.to;
         self.status.state = ShipState::Idle;

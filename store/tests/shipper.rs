@@ -19,6 +19,7 @@ use moltbot_store::shipper::{Action, Input, Op, Outcome, Shipper};
 use moltbot_store::testing::records;
 
 const EPOCH: Epoch = Epoch(4);
+const HEAD_CHECK_MS: u64 = 60_000;
 
 fn shipper() -> Shipper {
     let settings = StoreSettings::default();
@@ -78,13 +79,17 @@ fn confirm(shipper: &mut Shipper, now: u64, op: Op) -> Vec<Action> {
         panic!("a create alone does not count");
     };
     assert_eq!(epoch, EPOCH.next());
-    shipper.step(now, done(op, Outcome::Absent))
+    let mut actions = shipper.step(now, done(op, Outcome::Absent));
+    // From here on it only asks now and then whether it was fenced.
+    let next = wake(actions.split_off(1));
+    assert_eq!(next, now + HEAD_CHECK_MS);
+    actions
 }
 
 #[test]
 fn records_wait_fifty_milliseconds_for_company() {
     let mut shipper = shipper();
-    assert!(shipper.step(0, Input::Tick).is_empty());
+    assert_eq!(wake(shipper.step(0, Input::Tick)), HEAD_CHECK_MS);
     let batch = records(Cursor::START, 2, 10);
     assert_eq!(wake(shipper.step(100, appended(&batch[..1]))), 150);
     assert_eq!(wake(shipper.step(130, appended(&batch[1..]))), 150);
@@ -249,4 +254,58 @@ fn an_answer_to_an_older_request_changes_nothing() {
         one(confirm(&mut shipper, 0, op)),
         Action::Shipped(_)
     ));
+}
+
+/// Lets an idle minute pass and returns the question for the next head.
+fn watched(shipper: &mut Shipper, now: u64) -> Op {
+    let Action::CheckHead { op, epoch } = one(shipper.step(now, Input::Tick)) else {
+        panic!("it does not ask");
+    };
+    assert_eq!(epoch, EPOCH.next());
+    op
+}
+
+#[test]
+fn an_idle_shipper_learns_that_it_was_fenced() {
+    let mut shipper = shipper();
+    let op = watched(&mut shipper, HEAD_CHECK_MS);
+    assert_eq!(shipper.status().state, ShipState::Idle);
+    let next = wake(shipper.step(HEAD_CHECK_MS + 9, done(op, Outcome::Absent)));
+    assert_eq!(next, 2 * HEAD_CHECK_MS + 9);
+    let op = watched(&mut shipper, next);
+    let found = done(op, Outcome::Found(Bytes::from_static(b"{}")));
+    assert!(matches!(
+        one(shipper.step(next, found)),
+        Action::Fenced(Epoch(5))
+    ));
+    assert_eq!(shipper.status().state, ShipState::Fenced);
+}
+
+#[test]
+fn records_that_come_while_an_idle_shipper_asks_are_shipped_next() {
+    let mut shipper = shipper();
+    let op = watched(&mut shipper, HEAD_CHECK_MS);
+    let batch = records(Cursor::START, 1, 10);
+    assert!(shipper.step(HEAD_CHECK_MS, appended(&batch)).is_empty());
+    assert!(shipper.step(HEAD_CHECK_MS, Input::ShipNow).is_empty());
+    assert!(matches!(
+        one(shipper.step(HEAD_CHECK_MS, done(op, Outcome::Absent))),
+        Action::ReadRecords { from: Seq(1), .. }
+    ));
+}
+
+#[test]
+fn an_idle_shipper_that_gets_no_answer_asks_again() {
+    let mut shipper = shipper();
+    let op = watched(&mut shipper, HEAD_CHECK_MS);
+    let at = wake(shipper.step(HEAD_CHECK_MS, failed(op)));
+    assert!(at > HEAD_CHECK_MS && at <= HEAD_CHECK_MS + 30_000);
+    assert_eq!(shipper.status().failing_since_ms, Some(HEAD_CHECK_MS));
+    let op = watched(&mut shipper, at);
+    wake(shipper.step(at, done(op, Outcome::Absent)));
+    let status = shipper.status();
+    assert_eq!(
+        (status.state, status.failing_since_ms),
+        (ShipState::Idle, None)
+    );
 }

@@ -152,11 +152,22 @@ impl World {
     }
 
     pub(super) fn settings(&self) -> StoreSettings {
-        StoreSettings {
+        let settings = StoreSettings {
             segment_bytes_max: self.scenario.segment_bytes_max,
             retry_ms_max: 2000,
             restore_concurrency: 3,
             ..StoreSettings::default()
+        };
+        let Some(compaction) = &self.scenario.compaction else {
+            return settings;
+        };
+        StoreSettings {
+            compact_bytes_max: compaction.bytes_max,
+            compact_segments_min: compaction.segments_min,
+            compact_fan_in: compaction.fan_in,
+            compact_objects_max: 3,
+            compact_deletes_max: compaction.deletes_max,
+            ..settings
         }
     }
 
