@@ -10,6 +10,7 @@ use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
 use moltbot_core::projection::transcript::Line;
 use moltbot_core::run::Run;
+use moltbot_store::error::StoreError;
 use std::time::Duration;
 
 /// How far back a conversation is read.
@@ -28,19 +29,34 @@ pub struct Asked {
     pub timeout: Duration,
 }
 
-/// Puts a run's request together; `None` when its session is gone.
-pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
+/// Why a run cannot begin.
+pub enum NotAsked {
+    /// Its session is gone.
+    NoSession,
+    /// The conversation cannot be read now.
+    Unreadable {
+        /// Canonical key of the session.
+        session_key: String,
+        /// What the remote log said.
+        error: StoreError,
+    },
+}
+
+/// Puts a run's request together.
+pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Result<Asked, NotAsked> {
     let bounds = models::settings();
-    let (session_key, lines, config) = running.view.read(|model| {
+    let found = running.view.read(|model| {
         let session = model.state.sessions.get(&run.session)?;
         let (lines, _) = model.transcripts.page(&run.session, None, LINES_MAX);
         let lines = leading_to(lines, run.message);
         Some((session.key.clone(), lines, model.state.config.clone()))
-    })?;
-    let turns: Vec<Turn> = lines
-        .into_iter()
-        .filter_map(|seq| turn(running, seq))
-        .collect();
+    });
+    let (session_key, lines, config) = found.ok_or(NotAsked::NoSession)?;
+    let read = |seq| turn(running, seq).transpose();
+    let turns: Vec<Turn> = match lines.into_iter().filter_map(read).collect() {
+        Ok(turns) => turns,
+        Err(error) => return Err(NotAsked::Unreadable { session_key, error }),
+    };
     let facts = facts(gateway, running);
     let max_tokens = config
         .integer("model.max_tokens")
@@ -52,7 +68,7 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
         Some(own) => format!("{}\n\n{own}", system_prompt(&facts)),
         None => system_prompt(&facts),
     };
-    Some(Asked {
+    Ok(Asked {
         request: ModelRequest {
             system: Some(system),
             turns: newest_turns(&turns, bounds.context_chars_max),
@@ -76,21 +92,23 @@ fn leading_to(lines: &[Line], message: Seq) -> Vec<Seq> {
     talk.iter().map(|line| line.seq).chain([message]).collect()
 }
 
-fn turn(running: &Running, seq: Seq) -> Option<Turn> {
-    let opened = running.reader.event(seq)?;
+fn turn(running: &Running, seq: Seq) -> Result<Option<Turn>, StoreError> {
+    let Some(opened) = running.reader.event(seq)? else {
+        return Ok(None);
+    };
     let answer = |content| {
         let text = running.reader.text(content);
         let is_blank = text.trim().is_empty();
         Turn::assistant(if is_blank { NO_ANSWER.to_owned() } else { text })
     };
-    match &opened.event {
+    Ok(match &opened.event {
         Event::MessageReceived(e) => Some(Turn::user(running.reader.text(&e.text))),
         Event::RunCompleted(e) => Some(answer(&e.text)),
         Event::RunCancelled(e) => Some(answer(&e.text)),
         Event::RunFailed(e) => Some(answer(&e.text)),
         Event::RunInterrupted(_) => Some(Turn::assistant(NO_ANSWER)),
         _ => None,
-    }
+    })
 }
 
 fn facts(gateway: &Gateway, running: &Running) -> LogFacts {

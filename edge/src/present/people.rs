@@ -71,7 +71,9 @@ pub fn delivery(running: &Running, id: &DeliveryId, delivery: &Delivery) -> Valu
             .or_else(|| peers.blocked.get(&delivery.peer))
             .cloned()
     });
-    let text = delivery.text_seq.and_then(|seq| words::of(running, seq));
+    let text = delivery
+        .text_seq
+        .and_then(|seq| words::of(running, seq).ok()?);
     json!({
         "deliveryId": id,
         "peerId": delivery.peer,
