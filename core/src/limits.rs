@@ -40,3 +40,8 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 200_000;
 pub const DEVICE_CODE_CHARS: usize = 6;
 /// Letters of the code that a person on a channel gets.
 pub const PEER_CODE_CHARS: usize = 8;
+
+/// Sealed bytes of a text that a list of conversations shows; longer ones stay in the log alone.
+pub const WORDS_BYTES_MAX: usize = 4 * 1024;
+/// Conversations whose first and last words are in memory and in snapshots.
+pub const WORDS_SESSIONS_MAX: usize = 2_000;

@@ -54,7 +54,7 @@ pub struct State {
 impl State {
     /// Version of the form [`State::encode`] writes. Raise it with any change of the state: a
     /// snapshot of another version is not read, the log is replayed instead.
-    pub const VERSION: u16 = 2;
+    pub const VERSION: u16 = 3;
 
     /// The state as bytes for a snapshot.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {

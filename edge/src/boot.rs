@@ -1,7 +1,8 @@
 //! From an empty process to a claimed log and a rebuilt state.
 //!
-//! Order: open and verify the local log → claim the remote log (restores what is missing here,
-//! ships what is missing there) → load data keys → rebuild the state → start writer and shipper.
+//! Order: open and verify the local log → claim the remote log (begins at the newest snapshot, restores
+//! what is missing here, ships what is missing there) and load data keys beside it → rebuild the
+//! state → start writer and shipper. What comes before the snapshot is read when somebody asks.
 //! No command is accepted before all of it is done.
 
 use crate::channels::Channels;
@@ -17,18 +18,21 @@ use crate::self_test;
 use crate::snapshots;
 use crate::stamp;
 use crate::storage::Backups;
-use crate::view::View;
+use crate::view::{Model, View};
 use crate::writer::Writer;
 use moltbot_store::claim::{ClaimRequest, Claimed, claim};
 use moltbot_store::error::{ErrorKind, StoreError};
+use moltbot_store::history::History;
 use moltbot_store::keys::{self, Keyring};
 use moltbot_store::log::EventLog;
 use moltbot_store::replica::Replica;
 use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_task::{self, ShipEnd, ShipSetup};
 use moltbot_store::sled_log::SledLog;
+use moltbot_store::snapshot::Snapshot;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 /// Name and version, as recorded with `writer_started`.
@@ -55,7 +59,11 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let (mut log, keyring) = open_log(gateway, &store_settings).await?;
     let keyring = Arc::new(keyring);
     let began = Instant::now();
-    let claimed = claim_log(gateway, &replica, &mut log, &keyring, &store_settings).await?;
+    let (claimed, ()) = tokio::try_join!(
+        claim_log(gateway, &replica, &mut log, &keyring, &store_settings),
+        load_keys(gateway, &replica, &keyring, &store_settings)
+    )?;
+    let (claimed, snapshot) = claimed;
     gateway.metrics.restored(claimed.restored, began.elapsed());
     if let Some(orphan) = &claimed.orphan {
         warn!(
@@ -63,10 +71,15 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
             "the remote log did not take this tail; it is kept under orphan/"
         );
     }
-    load_keys(gateway, &replica, &keyring, &store_settings).await?;
-    let reader = Reader::new(log.reader(), Arc::clone(&keyring));
-    let model_read = snapshots::load_model(&replica, &*reader.log, &gateway.phase).await?;
-    check_keys(&model_read, &keyring)?;
+    let local = log.reader();
+    let model_read = snapshots::rebuild(snapshot, &*local, &gateway.phase)?;
+    if check_keys(&model_read, &keyring).is_err() {
+        // The writer before may have made some while they were listed.
+        load_keys(gateway, &replica, &keyring, &store_settings).await?;
+        check_keys(&model_read, &keyring)?;
+    }
+    let history = History::new(Arc::clone(&local), replica.clone(), Handle::current());
+    let reader = Reader::new(Arc::new(history), local, Arc::clone(&keyring));
     let view = Arc::new(View::new(model_read));
     let setup = ShipSetup {
         replica: replica.clone(),
@@ -139,14 +152,15 @@ async fn open_log(
         .map_err(Failure::from)
 }
 
-/// Claims the remote log, trying again for as long as it cannot be reached.
+/// Claims the remote log, trying again for as long as it cannot be reached. Also gives what the
+/// newest snapshot that counts holds.
 async fn claim_log(
     gateway: &Gateway,
     replica: &Replica,
     log: &mut SledLog,
     keyring: &Keyring,
     store_settings: &StoreSettings,
-) -> Result<Claimed, Failure> {
+) -> Result<(Claimed, Option<Model>), Failure> {
     let (mut wait_ms, _) = CLAIM_RETRY_MS;
     let nonce = stamp::id();
     gateway
@@ -164,17 +178,26 @@ async fn claim_log(
         let mut progress = move |done, total| {
             phase.send_replace(Phase::Restoring { done, total });
         };
-        match claim(
+        let mut decoded = None;
+        let mut usable = |snapshot: &Snapshot| {
+            decoded = snapshots::decode(snapshot);
+            decoded.is_some()
+        };
+        let claimed = claim(
             replica,
             log,
             keyring,
             &request,
             store_settings,
+            &mut usable,
             &mut progress,
-        )
-        .await
-        {
-            Ok(claimed) => return Ok(claimed),
+        );
+        match claimed.await {
+            Ok(claimed) => {
+                let counts = |model: &Model| Some(model.state.cursor) == claimed.anchor;
+                let model = decoded.filter(counts);
+                return Ok((claimed, model));
+            }
             Err(error) => wait_ms = again_after(gateway, error, wait_ms).await?,
         }
     }
@@ -221,7 +244,7 @@ async fn again_after(gateway: &Gateway, error: StoreError, wait_ms: u64) -> Resu
 }
 
 /// A data key that no tombstone explains means that content was lost: refuse to serve.
-fn check_keys(model: &crate::view::Model, keyring: &Keyring) -> Result<(), Failure> {
+fn check_keys(model: &Model, keyring: &Keyring) -> Result<(), Failure> {
     let missing = model
         .state
         .vault

@@ -10,7 +10,7 @@ use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
 use moltbot_core::projection::transcript::Line;
 use moltbot_core::run::Run;
-use std::collections::BTreeMap;
+use moltbot_store::error::StoreError;
 use std::time::Duration;
 
 /// How far back a conversation is read.
@@ -29,19 +29,34 @@ pub struct Asked {
     pub timeout: Duration,
 }
 
-/// Puts a run's request together; `None` when its session is gone.
-pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
+/// Why a run cannot begin.
+pub enum NotAsked {
+    /// Its session is gone.
+    NoSession,
+    /// The conversation cannot be read now.
+    Unreadable {
+        /// Canonical key of the session.
+        session_key: String,
+        /// What the remote log said.
+        error: StoreError,
+    },
+}
+
+/// Puts a run's request together.
+pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Result<Asked, NotAsked> {
     let bounds = models::settings();
-    let (session_key, lines, config) = running.view.read(|model| {
+    let found = running.view.read(|model| {
         let session = model.state.sessions.get(&run.session)?;
         let (lines, _) = model.transcripts.page(&run.session, None, LINES_MAX);
         let lines = leading_to(lines, run.message);
         Some((session.key.clone(), lines, model.state.config.clone()))
-    })?;
-    let turns: Vec<Turn> = lines
-        .into_iter()
-        .filter_map(|seq| turn(running, seq))
-        .collect();
+    });
+    let (session_key, lines, config) = found.ok_or(NotAsked::NoSession)?;
+    let read = |seq| turn(running, seq).transpose();
+    let turns: Vec<Turn> = match lines.into_iter().filter_map(read).collect() {
+        Ok(turns) => turns,
+        Err(error) => return Err(NotAsked::Unreadable { session_key, error }),
+    };
     let facts = facts(gateway, running);
     let max_tokens = config
         .integer("model.max_tokens")
@@ -53,7 +68,7 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
         Some(own) => format!("{}\n\n{own}", system_prompt(&facts)),
         None => system_prompt(&facts),
     };
-    Some(Asked {
+    Ok(Asked {
         request: ModelRequest {
             system: Some(system),
             turns: newest_turns(&turns, bounds.context_chars_max),
@@ -71,37 +86,29 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
 /// What leads to a message, in the order of a talk: every answer after its question, although
 /// several messages may have been sent before the first answer, and the message itself last.
 fn leading_to(lines: &[Line], message: Seq) -> Vec<Seq> {
-    let mut asked = BTreeMap::new();
-    let mut talk = Vec::new();
-    for line in lines {
-        if line.by_assistant {
-            let question = asked.get(&line.run).copied().unwrap_or(line.seq);
-            talk.push((question, line.seq));
-        } else if line.seq < message {
-            asked.insert(&line.run, line.seq);
-            talk.push((line.seq, line.seq));
-        }
-    }
-    talk.sort_unstable();
-    talk.push((message, message));
-    talk.into_iter().map(|(_, seq)| seq).collect()
+    let leads = |line: &&Line| line.by_assistant() || line.seq < message;
+    let mut talk: Vec<Line> = lines.iter().filter(leads).copied().collect();
+    talk.sort_unstable_by_key(|line| (line.question, line.seq));
+    talk.iter().map(|line| line.seq).chain([message]).collect()
 }
 
-fn turn(running: &Running, seq: Seq) -> Option<Turn> {
-    let opened = running.reader.event(seq)?;
+fn turn(running: &Running, seq: Seq) -> Result<Option<Turn>, StoreError> {
+    let Some(opened) = running.reader.event(seq)? else {
+        return Ok(None);
+    };
     let answer = |content| {
         let text = running.reader.text(content);
         let is_blank = text.trim().is_empty();
         Turn::assistant(if is_blank { NO_ANSWER.to_owned() } else { text })
     };
-    match &opened.event {
+    Ok(match &opened.event {
         Event::MessageReceived(e) => Some(Turn::user(running.reader.text(&e.text))),
         Event::RunCompleted(e) => Some(answer(&e.text)),
         Event::RunCancelled(e) => Some(answer(&e.text)),
         Event::RunFailed(e) => Some(answer(&e.text)),
         Event::RunInterrupted(_) => Some(Turn::assistant(NO_ANSWER)),
         _ => None,
-    }
+    })
 }
 
 fn facts(gateway: &Gateway, running: &Running) -> LogFacts {
@@ -121,20 +128,16 @@ fn facts(gateway: &Gateway, running: &Running) -> LogFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moltbot_core::ids::RunId;
-
-    /// `q1:a` is the question of run `a` at seq 1, `a2:a` its answer at seq 2.
+    /// `q1` is a question at seq 1, `a2:1` its answer at seq 2.
     fn check(lines: &str, message: u64, expected: &[u64]) {
+        let number = |text: &str| Seq(text.parse().unwrap());
         let line = |text: &str| {
-            let (place, run) = text.split_once(':').unwrap();
-            let (kind, seq) = place.split_at(1);
-            let seq = Seq(seq.parse().unwrap());
-            let run = RunId::from(run);
-            Line {
-                seq,
-                run,
-                by_assistant: kind == "a",
-            }
+            let (kind, place) = text.split_at(1);
+            let (seq, question) = place.split_once(':').unwrap_or((place, place));
+            let (seq, question) = (number(seq), number(question));
+            let line = Line { seq, question };
+            assert_eq!(line.by_assistant(), kind == "a");
+            line
         };
         let lines: Vec<Line> = lines.split(' ').map(line).collect();
         let expected: Vec<Seq> = expected.iter().copied().map(Seq).collect();
@@ -143,11 +146,11 @@ mod tests {
 
     #[test]
     fn every_answer_follows_its_question_and_the_message_comes_last() {
-        check("q1:a", 1, &[1]);
-        check("q1:a a2:a q3:b", 3, &[1, 2, 3]);
-        check("q1:a q2:b q3:c a4:a", 2, &[1, 4, 2]);
-        check("q1:a q2:b q3:c a4:a a5:b", 3, &[1, 4, 2, 5, 3]);
-        // The answer of a repeated run has no question of the same run.
-        check("q1:a q3:b a4:retry", 3, &[1, 4, 3]);
+        check("q1", 1, &[1]);
+        check("q1 a2:1 q3", 3, &[1, 2, 3]);
+        check("q1 q2 q3 a4:1", 2, &[1, 4, 2]);
+        check("q1 q2 q3 a4:1 a5:2", 3, &[1, 4, 2, 5, 3]);
+        // The question of the oldest answer is further back than what is read.
+        check("a2:1 q3 a4:3 q5", 5, &[2, 3, 4, 5]);
     }
 }

@@ -1,4 +1,5 @@
 //! The local log and its replica.
+pub mod anchor;
 pub mod blobs;
 pub mod catalog;
 pub mod claim;
@@ -9,6 +10,7 @@ mod envelope;
 pub mod error;
 pub mod floor;
 pub mod head;
+pub mod history;
 pub mod keys;
 pub mod layout;
 pub mod log;

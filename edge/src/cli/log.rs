@@ -146,7 +146,7 @@ pub(super) async fn restore_dry_run(settings: &Settings) -> Result<(), Failure> 
     let log = each(settings, |_| {}).await?;
     let mut model = Model::default();
     let phase = watch::Sender::new(Phase::Opening);
-    snapshots::fold(&mut model, &*log.reader(), &phase, |_| {})?;
+    snapshots::fold(&mut model, &*log.reader(), &phase)?;
     if model.state.cursor != log.head() {
         return Err(Failure::new(
             Exit::CorruptLog,

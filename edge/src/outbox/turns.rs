@@ -8,7 +8,7 @@ use super::step::Input;
 use crate::chat::Chat;
 use crate::gateway::{Gateway, Running};
 use crate::models;
-use crate::prompt;
+use crate::prompt::{self, NotAsked};
 use crate::redact::redact;
 use crate::runs::Live;
 use crate::stamp;
@@ -19,6 +19,7 @@ use moltbot_core::command::Action;
 use moltbot_core::event::Usage;
 use moltbot_core::ids::{RunId, Seq};
 use moltbot_core::run::Run;
+use moltbot_store::error::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -32,8 +33,13 @@ pub async fn run(
     run: Run,
     events: mpsc::Sender<Input>,
 ) {
-    let Some(asked) = prompt::build(&gateway, &running, &run) else {
-        return;
+    let asked = match prompt::build(&gateway, &running, &run) {
+        Ok(asked) => asked,
+        Err(NotAsked::NoSession) => return,
+        Err(NotAsked::Unreadable { session_key, error }) => {
+            let chat = Chat::new(&gateway, &running, id.clone(), session_key);
+            return fail_unread(&running, id, &run, &chat, &error).await;
+        }
     };
     let (handle, cancel) = Cancel::pair();
     let started_at = stamp::now();
@@ -89,6 +95,22 @@ pub async fn run(
     drop(typing);
     chat.ended(&outcome, stop);
     running.live.end(&id);
+}
+
+/// Without the conversation before it a question must not be answered; a person may try again.
+async fn fail_unread(running: &Running, id: RunId, run: &Run, chat: &Chat, error: &StoreError) {
+    const CODE: &str = "history_unavailable";
+    let message = format!("the conversation so far cannot be read now, try again: {error}");
+    let action = Action::FailRun {
+        run: id,
+        text: String::new(),
+        code: CODE.to_owned(),
+        message: message.clone(),
+    };
+    if let Err(refused) = submit(running, run, action).await {
+        warn!(?refused, "that a model turn failed could not be recorded");
+    }
+    chat.failed(CODE, &message);
 }
 
 /// A task that nobody needs longer than this is held.

@@ -14,6 +14,7 @@ use crate::log::{EventLog, LogReader};
 use crate::ship_status::weight;
 use crate::ship_task::{ShipSetup, keep_tail, perform};
 use crate::shipper::{Action, Input, Outcome, Shipper};
+use crate::snapshot::Snapshot;
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::{Epoch, Seq};
 use moltbot_core::record::Record;
@@ -77,12 +78,14 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         let replica = world.replica(gateway);
         let settings = world.settings();
         let mut progress = |_, _| {};
+        let mut usable = |_: &Snapshot| true;
         let result = claim(
             &replica,
             &mut disk,
             &keyring,
             &request,
             &settings,
+            &mut usable,
             &mut progress,
         );
         attempt += 1;
@@ -314,8 +317,10 @@ async fn save_tail(world: &Rc<World>, setup: &ShipSetup, after: Cursor) {
     }
 }
 
-/// Everything after `before` up to `to` counts as acknowledged.
+/// Everything after `before` up to `to` that is on the disk counts as acknowledged.
 fn replicated(world: &World, disk: &SimDisk, before: Cursor, to: Cursor) {
+    let base = disk.base();
+    let before = if before.seq < base.seq { base } else { before };
     let records = match disk.read(before.seq.next(), usize::MAX) {
         Ok(records) => records,
         Err(error) => return world.violation(&error.to_string()),
