@@ -132,6 +132,8 @@ pub struct Running {
     pub ship: ShipHandle,
     /// The remote log.
     pub replica: Replica,
+    /// The record with which this process began to write; of a follower, the last it had at its start.
+    pub claimed: Seq,
     /// Model turns under way.
     pub live: LiveRuns,
     /// Who answers.

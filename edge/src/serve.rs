@@ -94,6 +94,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         Arc::clone(&gateway),
         running.replica.clone(),
     ));
+    storage::compact(&gateway, &running);
     tokio::spawn(warn_of_dev_mode(Arc::clone(&gateway)));
     welcome(&gateway, &running);
     let stop = gateway.stopped().await;

@@ -1,4 +1,5 @@
 //! The local log and its replica.
+pub mod anchor;
 pub mod blobs;
 pub mod catalog;
 pub mod claim;
@@ -11,6 +12,7 @@ pub mod floor;
 pub mod follow;
 pub mod fork;
 pub mod head;
+pub mod history;
 pub mod keys;
 pub mod layout;
 pub mod log;

@@ -48,7 +48,16 @@ async fn claim_as(
 ) -> Result<Claimed, StoreError> {
     let keyring = Keyring::in_memory(MasterKeys::default());
     let settings = StoreSettings::default();
-    claim(replica, log, &keyring, request, &settings, &mut |_, _| {}).await
+    claim(
+        replica,
+        log,
+        &keyring,
+        request,
+        &settings,
+        &mut |_| true,
+        &mut |_, _| {},
+    )
+    .await
 }
 
 fn ship(
@@ -120,7 +129,7 @@ async fn the_first_start_claims_epoch_one_and_records_it() {
     assert!(matches!(first.event().unwrap(), Event::WriterStarted(event)
         if event.epoch == Epoch(1) && event.instance.as_str() == "a"));
     assert_eq!(remote_log(&replica).await, all(&log));
-    let (epoch, head) = head::newest(&replica).await.unwrap().unwrap();
+    let (epoch, head) = head::newest(&replica, None).await.unwrap().unwrap();
     assert_eq!(
         (epoch, head.owner.as_str(), head.from_seq),
         (Epoch(1), "a", Seq(1))

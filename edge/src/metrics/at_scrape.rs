@@ -32,6 +32,9 @@ pub(super) struct AtScrape {
     ship_failures: Counter,
     ship_bytes: Counter,
     ship_failing: Gauge,
+    merged: Counter,
+    merged_away: Counter,
+    compact_failing: Gauge,
     epoch: Gauge,
     follower: Gauge,
     follower_lag_events: Gauge,
@@ -86,6 +89,11 @@ impl AtScrape {
                 "1 while requests to the remote log fail",
                 &self.ship_failing,
             ),
+            (
+                "compact_failing",
+                "1 while the last attempt to merge segments failed",
+                &self.compact_failing,
+            ),
         ];
         for (name, help, gauge) in gauges {
             r.register(name, help, gauge.clone());
@@ -112,6 +120,16 @@ impl AtScrape {
                 "ship_bytes",
                 "Bytes put into the remote log",
                 &self.ship_bytes,
+            ),
+            (
+                "compact_puts",
+                "Merged segments put into the remote log",
+                &self.merged,
+            ),
+            (
+                "compact_deletes",
+                "Segments deleted because a merged one holds their records",
+                &self.merged_away,
             ),
         ];
         for (name, help, counter) in counters {
@@ -221,11 +239,16 @@ impl AtScrape {
         self.lag_seconds.set(seconds(lag_ms));
         self.ship_failing
             .set(i64::from(ship.failing_since_ms.is_some()));
-        // The shipper counts these itself, and never backwards.
+        let compaction = running.backups.compaction();
+        self.compact_failing
+            .set(i64::from(compaction.last_error.is_some()));
+        // Shipper and compactor count these themselves, and never backwards.
         for (counter, value) in [
             (&self.ship_segments, ship.segments),
             (&self.ship_failures, ship.retries),
             (&self.ship_bytes, ship.bytes),
+            (&self.merged, compaction.made),
+            (&self.merged_away, compaction.replaced),
         ] {
             counter.inner().store(value, Ordering::Relaxed);
         }

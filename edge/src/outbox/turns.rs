@@ -34,7 +34,7 @@ pub async fn run(
 ) {
     let asked = match prompt::build(&gateway, &running, &run) {
         Ok(asked) => asked,
-        Err(unanswerable) => return give_up(&running, id, &run, unanswerable).await,
+        Err(unanswerable) => return give_up(&gateway, &running, id, &run, unanswerable).await,
     };
     let (handle, cancel) = Cancel::pair();
     let started_at = stamp::now();
@@ -100,16 +100,25 @@ pub async fn run(
     running.live.end(&id);
 }
 
-/// Ends a run that cannot be begun: it would be due for ever.
-async fn give_up(running: &Running, id: RunId, run: &Run, why: Unanswerable) {
+/// Ends a run that cannot be begun: it would be due for ever. A person may try it again.
+async fn give_up(
+    gateway: &Arc<Gateway>,
+    running: &Arc<Running>,
+    id: RunId,
+    run: &Run,
+    why: Unanswerable,
+) {
     let action = Action::FailRun {
         run: id.clone(),
         text: String::new(),
         code: why.code.to_owned(),
-        message: why.message.to_owned(),
+        message: why.message.clone(),
     };
     if let Err(refused) = submit(running, run, action).await {
         warn!(run = %id, ?refused, "a run that cannot be begun could not be ended");
+    }
+    if let Some(session_key) = why.session_key {
+        Chat::new(gateway, running, id, session_key).failed(why.code, &why.message);
     }
 }
 

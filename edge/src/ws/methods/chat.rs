@@ -2,7 +2,9 @@
 
 use super::Caller;
 use crate::gateway::Running;
-use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX};
+use crate::limits::{
+    HISTORY_BYTES_MAX, HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX, HISTORY_RETRY_MS,
+};
 use crate::present;
 use crate::writer::{Accepted, Intent};
 use crate::ws::frame::{Failure, Params};
@@ -10,6 +12,7 @@ use moltbot_core::chain::Hash;
 use moltbot_core::command::{Action, Idempotency};
 use moltbot_core::ids::{RunId, Seq};
 use moltbot_core::session::canonical_key;
+use moltbot_store::error::StoreError;
 use serde_json::{Value, json};
 
 /// Words that stop the assistant instead of being sent to it.
@@ -212,7 +215,8 @@ pub(super) fn history(running: &Running, params: &Params) -> Result<Value, Failu
     let mut bytes = 0;
     // Newest first, so that what does not fit is the oldest.
     for seq in lines.into_iter().rev() {
-        let Some(message) = present::message(running, seq) else {
+        let opened = running.reader.event(seq).map_err(|e| not_now(&e))?;
+        let Some(message) = opened.and_then(|opened| present::message(running, &opened)) else {
             continue;
         };
         bytes += message.to_string().len();
@@ -237,4 +241,10 @@ pub(super) fn history(running: &Running, params: &Params) -> Result<Value, Failu
         "inFlightRun": in_flight,
         "thinkingLevel": null,
     }))
+}
+
+/// Older history is in the remote log only, and that does not answer.
+fn not_now(error: &StoreError) -> Failure {
+    let message = format!("older messages cannot be read now, try again: {error}");
+    Failure::unavailable(message, HISTORY_RETRY_MS)
 }
