@@ -155,6 +155,7 @@ impl World {
         let settings = StoreSettings {
             segment_bytes_max: self.scenario.segment_bytes_max,
             retry_ms_max: 2000,
+            head_check_ms: 3000,
             restore_concurrency: 3,
             ..StoreSettings::default()
         };
