@@ -240,7 +240,7 @@ async fn ship(
         world.clock.now_ms(),
     );
     let mut request: Option<Request> = None;
-    let mut wake = None;
+    let mut wake = Some(world.clock.now_ms());
     loop {
         let input = next(&world, &mailbox, &mut request, &mut wake).await;
         let before = shipper.shipped();
