@@ -1,9 +1,11 @@
 //! The local log and its replica.
 pub mod blobs;
+pub mod catalog;
 pub mod claim;
 pub mod diagnosis;
 mod envelope;
 pub mod error;
+pub mod floor;
 pub mod fork;
 pub mod head;
 pub mod keys;

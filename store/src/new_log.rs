@@ -18,7 +18,6 @@ use moltbot_core::chain::Cursor;
 use moltbot_core::event::Event;
 use moltbot_core::ids::{Epoch, InstanceId};
 use moltbot_core::record::Record;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 /// Who a log's first records are said to be written by when they do not say so themselves.
@@ -141,7 +140,7 @@ impl NewLog {
         while self.uploads.next().await.is_some() {}
         // The first segment goes first: from then on it is no log.
         for path in self.written.iter().rev() {
-            if let Err(error) = self.replica.store.delete(path).await {
+            if let Err(error) = self.replica.delete(path).await {
                 tracing::debug!(%error, %path, "what a failed attempt wrote stays");
             }
         }

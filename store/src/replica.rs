@@ -17,7 +17,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig,
+    ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    RetryConfig,
 };
 use std::fmt;
 use std::future::Future;
@@ -76,6 +77,15 @@ pub enum Created {
     New,
     /// It was there already, perhaps from an earlier request of ours whose reply was lost.
     Exists,
+}
+
+/// An object that was listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub path: Path,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// The object store of one remote log. Cheap to clone.
@@ -187,18 +197,44 @@ impl Replica {
     /// The names in a folder, sorted. The list may be stale: an object that is missing from it can
     /// exist all the same, so whoever needs to know asks for the object itself.
     pub async fn list(&self, folder: &str) -> Result<Vec<Path>, StoreError> {
+        let listed = self.list_after(folder, None).await?;
+        Ok(listed.into_iter().map(|listed| listed.path).collect())
+    }
+
+    /// What is in a folder, sorted by name, from the name after this one on. As stale as
+    /// [`Replica::list`].
+    pub async fn list_after(
+        &self,
+        folder: &str,
+        after: Option<&Path>,
+    ) -> Result<Vec<Listed>, StoreError> {
         let folder = Path::from(folder);
-        let names = self
-            .store
-            .list(Some(&folder))
-            .map_ok(|meta| meta.location)
-            .try_collect::<Vec<Path>>();
-        let mut names = self
-            .bounded("list", &folder, names)
+        let listed = match after {
+            Some(after) => self.store.list_with_offset(Some(&folder), after),
+            None => self.store.list(Some(&folder)),
+        };
+        let listed = listed
+            .map_ok(|meta| Listed {
+                path: meta.location,
+                bytes: meta.size,
+            })
+            .try_collect::<Vec<Listed>>();
+        let mut listed = self
+            .bounded("list", &folder, listed)
             .await?
             .map_err(|error| self.failed("list", &folder, &error))?;
-        names.sort();
-        Ok(names)
+        listed.sort_by(|left, right| left.path.cmp(&right.path));
+        Ok(listed)
+    }
+
+    /// Deletes an object; one that is not there counts as deleted. After an error nobody knows
+    /// whether it is gone, or goes later.
+    pub async fn delete(&self, path: &Path) -> Result<(), StoreError> {
+        let delete = self.store.delete(path);
+        match self.bounded("delete", path, delete).await? {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed("delete", path, &error)),
+        }
     }
 
     fn failed(

@@ -10,7 +10,7 @@ use crate::log::{EventLog, LogReader};
 use crate::memory_log::MemoryLog;
 use crate::replica::Replica;
 use crate::restore::{self, Survey};
-use crate::segment::{self, Segment, follow};
+use crate::segment::follow;
 use crate::settings::{SCAN_PAGE_RECORDS, StoreSettings};
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::Seq;
@@ -56,8 +56,6 @@ impl Scan {
         // The walk ends with the segment that holds the last record it knows of.
         let mut survey = self.survey.clone();
         survey.tail.cursor.seq = enough;
-        let listed = survey.segments.partition_point(|first| *first <= enough);
-        survey.segments.truncate(listed);
         let mut page = Page {
             head: after,
             records: Vec::new(),
@@ -81,80 +79,42 @@ impl Scan {
         if seq == Seq::ZERO || seq > self.head().seq {
             return Ok(None);
         }
-        let segments = &self.survey.segments;
-        let index = segments.partition_point(|first| *first <= seq);
-        if let Some(segment) = self.linked(index.wrapping_sub(1)).await? {
-            let found = segment.records.into_iter().find(|record| record.seq == seq);
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        self.last_while(|record| record.seq <= seq).await
+        let records = self.holding(seq).await?;
+        Ok(records.into_iter().find(|record| record.seq == seq))
     }
 
     /// The last record of the log as it was at this moment, by the clock of its writers; `None`
     /// before the first one. A writer's clock that was set back makes the answer one of several
     /// that are right.
     pub async fn record_at(&self, at: Timestamp) -> Result<Option<Record>, StoreError> {
-        let (mut low, mut high) = (0, self.survey.segments.len());
-        let mut found: Option<Segment> = None;
+        let objects = self.survey.catalog.chain(Seq(1));
+        let (mut low, mut high) = (0, objects.len());
+        let mut found = Vec::new();
         while low < high {
             let middle = low.midpoint(high);
-            let Some(segment) = self.linked(middle).await? else {
-                return self.last_while(|record| record.at <= at).await;
+            let Some(first) = objects.get(middle).map(|object| object.first()) else {
+                break;
             };
-            if segment.records.first().is_some_and(|first| first.at <= at) {
-                (low, found) = (middle + 1, Some(segment));
+            let records = self.holding(first).await?;
+            if records
+                .iter()
+                .any(|record| record.seq == first && record.at <= at)
+            {
+                (low, found) = (middle + 1, records);
             } else {
                 high = middle;
             }
         }
-        let records = found.map(|segment| segment.records).unwrap_or_default();
-        Ok(records.into_iter().take_while(|r| r.at <= at).last())
+        let counts = |record: &Record| record.at <= at && record.seq <= self.head().seq;
+        Ok(found.into_iter().take_while(counts).last())
     }
 
-    /// The segment with this place in the list, if it is there and follows the one before it: an
-    /// object that another writer left behind does not.
-    async fn linked(&self, index: usize) -> Result<Option<Segment>, StoreError> {
-        let Some(segment) = self.listed(Some(index)).await? else {
-            return Ok(None);
-        };
-        let before = match index.checked_sub(1) {
-            None => Some(Cursor::START),
-            before => self.listed(before).await?.map(|before| before.header.to()),
-        };
-        Ok((before == Some(segment.header.from())).then_some(segment))
-    }
-
-    async fn listed(&self, index: Option<usize>) -> Result<Option<Segment>, StoreError> {
-        let Some(first) = index.and_then(|index| self.survey.segments.get(index)) else {
-            return Ok(None);
-        };
-        let path = layout::segment(*first);
-        let bytes = self.replica.get(&path).await?;
-        let decode = |bytes: bytes::Bytes| segment::decode(path.as_ref(), &bytes);
-        bytes.map(decode).transpose()
-    }
-
-    /// The last record before the first one that `keep` refuses, walking from the beginning.
-    async fn last_while(
-        &self,
-        keep: impl Fn(&Record) -> bool,
-    ) -> Result<Option<Record>, StoreError> {
-        let mut last: Option<Record> = None;
-        loop {
-            let after = last.as_ref().map_or(Cursor::START, Record::cursor);
-            let page = self.page(after, self.head().seq).await?;
-            if page.is_empty() {
-                return Ok(last);
-            }
-            for record in page {
-                if !keep(&record) {
-                    return Ok(last);
-                }
-                last = Some(record);
-            }
-        }
+    /// The records of the object that holds this one.
+    async fn holding(&self, seq: Seq) -> Result<Vec<Record>, StoreError> {
+        // What is found out about the catalog meanwhile is of no use to the next question.
+        let mut catalog = self.survey.catalog.clone();
+        let found = catalog.read_holding(&self.replica, seq).await?;
+        Ok(found.map(|found| found.segment.records).unwrap_or_default())
     }
 }
 

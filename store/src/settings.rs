@@ -49,6 +49,17 @@ pub const ORPHAN_RETRY_MS: u64 = 1000;
 /// Gateways that claim at the same moment try so often to get ahead of one another.
 pub const CLAIM_ROUNDS_MAX: u32 = 64;
 
+/// Records in one object of the log. Whoever looks for a record needs to list no object that begins
+/// so far before it.
+pub const OBJECT_RECORDS_MAX: u64 = 1 << 17;
+
+/// So often a reader asks for the lists again when an object that should be there is not, until it
+/// says that this must be tried later.
+pub const CATALOG_REFRESHES_MAX: u32 = 6;
+
+/// Merged segments that a restore reads at the same time; each is some megabytes in memory.
+pub const RESTORE_MERGED_CONCURRENCY: usize = 4;
+
 /// Payload bytes that a restore gathers before it appends them to the local log.
 pub const RESTORE_APPEND_BYTES_MAX: usize = 4 << 20;
 

@@ -8,6 +8,7 @@ mod chat;
 mod config;
 mod deliveries;
 pub mod devices;
+mod log;
 pub mod people;
 mod sessions;
 mod storage;
@@ -31,7 +32,7 @@ pub use system::health;
 type Method = (&'static str, Scope, bool);
 
 /// The methods.
-const METHODS: [Method; 26] = [
+const METHODS: [Method; 30] = [
     ("channels.status", Scope::Read, false),
     ("chat.abort", Scope::Write, false),
     ("chat.history", Scope::Read, false),
@@ -49,7 +50,11 @@ const METHODS: [Method; 26] = [
     ("device.token.rotate", Scope::Pairing, true),
     ("gateway.restart", Scope::Admin, false),
     ("health", Scope::Read, false),
+    ("log.diff", Scope::Admin, true),
+    ("log.records", Scope::Read, true),
+    ("log.state", Scope::Admin, true),
     ("log.subscribe", Scope::Read, false),
+    ("log.verify", Scope::Admin, true),
     ("peer.approve", Scope::Pairing, true),
     ("peer.block", Scope::Pairing, true),
     ("peer.list", Scope::Pairing, false),
@@ -75,7 +80,7 @@ pub const NAMES: [&str; METHODS.len()] = {
 };
 
 /// Names of the events, for `hello-ok`.
-pub const EVENTS: [&str; 14] = [
+pub const EVENTS: [&str; 15] = [
     "connect.challenge",
     "agent",
     "channels.changed",
@@ -85,6 +90,7 @@ pub const EVENTS: [&str; 14] = [
     "device.pair.resolved",
     "device.presence",
     "log",
+    "log.verify.progress",
     "peer.pair.requested",
     "peer.pair.resolved",
     "shutdown",
@@ -187,6 +193,10 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "delivery.cancel" => deliveries::cancel(caller, params).await,
         "config.get" => Ok(config::get(running)),
         "config.patch" => config::patch(caller, running, params).await,
+        "log.diff" => log::diff(caller, running, params).await,
+        "log.records" => log::records(caller, running, params).await,
+        "log.state" => log::state(caller, running, params).await,
+        "log.verify" => log::verify(caller, running, params).await,
         "log.subscribe" => subscription::subscribe(caller, running, params),
         "storage.status" => Ok(crate::storage::status(&caller.gateway, running)),
         "storage.backup" => storage::backup(caller, running).await,
