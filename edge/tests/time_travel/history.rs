@@ -57,21 +57,19 @@ impl History {
             Arc::clone(&keyring),
             State::default(),
         );
-        let replica = Replica {
-            location: format!("memory://history-{seed}"),
-            ..Replica::over(Arc::new(InMemory::new()), ReplicaKind::Memory)
-        };
+        let mut replica = Replica::over(Arc::new(InMemory::new()), ReplicaKind::Memory);
+        replica.location = format!("memory://history-{seed}");
         let mut writing = Writing {
             rng: Rng::new(seed),
             recorder,
             model: Model::default(),
             digests: Vec::new(),
             now_ms: START_MS,
-            runs: 0,
+            submitted: 0,
             snapshots: 0,
         };
         writing.found();
-        while writing.digests.len() < 5 || commands > 0 && writing.commands_left(commands) {
+        while writing.submitted < commands {
             writing.go_on();
             writing.maybe_snapshot(&replica).await;
         }
@@ -157,20 +155,15 @@ struct Writing {
     model: Model,
     digests: Vec<Hash>,
     now_ms: i64,
-    runs: usize,
+    submitted: usize,
     snapshots: usize,
 }
 
 impl Writing {
-    /// Whether fewer commands than this were submitted.
-    fn commands_left(&self, commands: usize) -> bool {
-        self.runs < commands
-    }
-
     /// Submits one command as a batch of its own; what is refused changes nothing.
     fn submit(&mut self, actor: Actor, action: Action, key: Option<u64>) {
         self.now_ms += i64::try_from(self.rng.below(60_000)).unwrap();
-        self.runs += 1;
+        self.submitted += 1;
         let payload = Hash::of(format!("{action:?}").as_bytes());
         let command = Command {
             at: Timestamp(self.now_ms),
