@@ -10,6 +10,7 @@ use crate::log::{EventLog, LogReader};
 use crate::memory_log::MemoryLog;
 use crate::replica::Replica;
 use crate::restore::{self, Survey};
+use crate::retry::retry;
 use crate::segment::follow;
 use crate::settings::{SCAN_PAGE_RECORDS, StoreSettings};
 use moltbot_core::chain::Cursor;
@@ -23,14 +24,14 @@ use std::sync::Arc;
 pub struct Scan {
     replica: Replica,
     survey: Survey,
-    settings: StoreSettings,
+    pub(crate) settings: StoreSettings,
 }
 
 impl Scan {
     /// Finds the end of the log; everything after it is not seen.
     pub async fn open(replica: &Replica, settings: &StoreSettings) -> Result<Scan, StoreError> {
         Ok(Scan {
-            survey: restore::survey(replica).await?,
+            survey: retry(settings, || restore::survey(replica)).await?,
             replica: replica.clone(),
             settings: settings.clone(),
         })
@@ -56,22 +57,35 @@ impl Scan {
         // The walk ends with the segment that holds the last record it knows of.
         let mut survey = self.survey.clone();
         survey.tail.cursor.seq = enough;
-        let mut page = Page {
-            head: after,
-            records: Vec::new(),
-        };
+        let records = retry(&self.settings, || async {
+            let mut page = Page {
+                head: after,
+                records: Vec::new(),
+            };
+            match self.walk(&mut page, &survey).await {
+                // What came until then is whole, and the next page begins after it.
+                Err(error) if page.records.is_empty() => Err(error),
+                _ => Ok(page.records),
+            }
+        });
+        let mut records = records.await?;
+        let wanted = records.partition_point(|record| record.seq <= last);
+        records.truncate(wanted);
+        Ok(records)
+    }
+
+    /// Reads to where the survey ends.
+    async fn walk(&self, page: &mut Page, survey: &Survey) -> Result<(), StoreError> {
         let settings = &self.settings;
-        restore::extend(&self.replica, &mut page, &survey, settings, &mut |_, _| {}).await?;
-        if page.head.seq < enough {
-            return Err(StoreError::Remote {
-                operation: "read",
-                object: layout::segment(page.head.seq.next()).to_string(),
-                reason: "the log ends earlier than it did a moment ago".to_owned(),
-            });
+        restore::extend(&self.replica, page, survey, settings, &mut |_, _| {}).await?;
+        if page.head.seq >= survey.tail.cursor.seq {
+            return Ok(());
         }
-        let wanted = page.records.partition_point(|record| record.seq <= last);
-        page.records.truncate(wanted);
-        Ok(page.records)
+        Err(StoreError::Remote {
+            operation: "read",
+            object: layout::segment(page.head.seq.next()).to_string(),
+            reason: "the log ends earlier than it did a moment ago".to_owned(),
+        })
     }
 
     /// The record with this seq; `None` when the log does not have it.
@@ -111,9 +125,12 @@ impl Scan {
 
     /// The records of the object that holds this one.
     async fn holding(&self, seq: Seq) -> Result<Vec<Record>, StoreError> {
-        // What is found out about the catalog meanwhile is of no use to the next question.
-        let mut catalog = self.survey.catalog.clone();
-        let found = catalog.read_holding(&self.replica, seq).await?;
+        let found = retry(&self.settings, || async {
+            // What is found out about the catalog meanwhile is of no use to the next question.
+            let mut catalog = self.survey.catalog.clone();
+            catalog.read_holding(&self.replica, seq).await
+        });
+        let found = found.await?;
         Ok(found.map(|found| found.segment.records).unwrap_or_default())
     }
 }

@@ -202,7 +202,7 @@ async fn an_exported_log_is_imported_with_its_keys_and_goes_on() {
             &home,
             &["log", "export", "-o", file, "--keys", keys],
             3,
-            "File exists",
+            "is there already",
         );
 
         let other = Home::new();

@@ -7,8 +7,8 @@
 use crate::gateway::Running;
 use crate::limits::{
     DIFF_CHANGES_MAX, DIFF_RECORDS_MAX, RECORDS_LOOKED_AT_MAX, RECORDS_PAGE_MAX,
-    SUBSCRIPTION_READ_BYTES, TRAVEL_BYTES_MAX, TRAVEL_MS_MAX, VERIFY_EVENT_INTERVAL_MS,
-    VERIFY_MS_MAX,
+    SUBSCRIPTION_READ_BYTES, TRAVEL_BYTES_MAX, TRAVEL_MS_MAX, TRAVEL_REQUEST_MS_MAX,
+    VERIFY_EVENT_INTERVAL_MS, VERIFY_MS_MAX,
 };
 use crate::present;
 use crate::stamp;
@@ -231,10 +231,11 @@ where
 
 /// The log of this process, as far as everyone sees it.
 fn local(running: &Running) -> Source {
+    let limit = Duration::from_millis(TRAVEL_REQUEST_MS_MAX);
     Source::Local {
         log: Arc::clone(&running.reader.log),
         head: *running.view.head().borrow(),
-        replica: Box::new(running.replica.clone()),
+        replica: Box::new(running.replica.clone().with_timeout(limit)),
     }
 }
 
