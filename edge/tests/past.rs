@@ -312,3 +312,26 @@ async fn the_local_log_is_verified_when_nobody_uses_it() {
     run(&home, &["log", "verify", "--local"]);
     refused(&home, &["log", "verify"], 3, "there is no replica in");
 }
+
+#[tokio::test]
+async fn a_damaged_local_log_is_named_and_ends_with_4() {
+    let home = Home::new();
+    let (mut gateway, _) = play(&home).await;
+    gateway.kill();
+    let database = home.data().join("db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    for at in (64..used).step_by(97) {
+        bytes[at] ^= 0x5a;
+    }
+    std::fs::write(&database, bytes).unwrap();
+    let (code, out, error) = home.run(&["log", "verify", "--local"]);
+    assert_eq!((code, out.as_str()), (4, ""), "{error}");
+    let said = error.lines().last().unwrap_or_default();
+    assert!(
+        said.starts_with("moltbot: ") && said.contains("local log"),
+        "{error}"
+    );
+    // The replica is whole, and what is said is about the replica.
+    run(&home, &["log", "verify"]);
+}

@@ -244,11 +244,7 @@ async fn only_a_whole_and_undamaged_log_is_imported_and_nothing_is_written_other
     assert_eq!(code, 0, "{error}");
     let import = ["log", "import", name, "--to", &place, "--keys", keys];
     let whole = std::fs::read_to_string(&file).unwrap();
-    let cut: String = whole
-        .lines()
-        .take(9)
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let cut: String = whole.split_inclusive('\n').take(9).collect();
     std::fs::write(&file, cut).unwrap();
     refused(
         &home,
