@@ -92,6 +92,10 @@ pub const RUNS_NAMED_MAX: usize = 1_024;
 pub const RUNS_MAX: usize = 16;
 /// How long an approval waits for the remote log before the answer is `pending_replication`.
 pub const REPLICATION_WAIT_MS: u64 = 5_000;
+/// How long whoever forgets waits besides until the keys are deleted; they are anyway.
+pub const FORGET_WAIT_MS: u64 = 5_000;
+/// First and longest wait before keys that could not be deleted are deleted again.
+pub const FORGET_RETRY_MS: (u64, u64) = (500, 60_000);
 /// Messages in one page of `chat.history`.
 pub const HISTORY_MESSAGES_MAX: usize = 1_000;
 /// Messages when the client does not say.
@@ -166,6 +170,21 @@ pub const SHUTDOWN_SHIP_MS: u64 = 30_000;
 pub const SHUTDOWN_ORPHAN_MS: u64 = 5_000;
 /// What clients are told about how long a restart takes.
 pub const RESTART_EXPECTED_MS: u64 = 2_000;
+
+/// Files of the workspace that are read, sealed or restored at the same time.
+pub const FILES_AT_ONCE: usize = 8;
+/// Bytes of a file that are read at a time.
+pub const FILE_READ_BYTES: usize = 128 * 1024;
+/// Paths that a pass over the workspace looks at; more than can be recorded, so that it is said.
+pub const WORKSPACE_SCAN_ENTRIES_MAX: usize = 100_000;
+/// Files that could not be recorded or restored, in one answer.
+pub const WORKSPACE_PROBLEMS_MAX: usize = 100;
+/// First and longest pause before files are restored again that the remote log did not give.
+pub const WORKSPACE_RETRY_MS: (u64, u64) = (2_000, 60_000);
+/// Files in one page of `workspace.list`.
+pub const FILES_LISTED_MAX: usize = 500;
+/// Bytes of a file that `workspace.get` shows; encoded they fit a frame.
+pub const FILE_SHOWN_BYTES_MAX: u64 = 256 * 1024;
 
 /// Deliveries under way at the same time.
 pub const DELIVERIES_MAX: usize = 64;

@@ -2,6 +2,8 @@
 pub mod blobs;
 pub mod catalog;
 pub mod claim;
+pub mod compact;
+pub mod compact_task;
 pub mod diagnosis;
 mod envelope;
 pub mod error;

@@ -4,6 +4,7 @@
 //! verified as a restore verifies them; memory is bounded by one page and what is read ahead.
 //! Sees the log as it was when the scan was opened. Changes nothing.
 
+use crate::catalog::unsettled;
 use crate::error::StoreError;
 use crate::layout;
 use crate::log::{EventLog, LogReader};
@@ -11,7 +12,7 @@ use crate::memory_log::MemoryLog;
 use crate::replica::Replica;
 use crate::restore::{self, Survey};
 use crate::retry::retry;
-use crate::segment::follow;
+use crate::segment::{Segment, follow};
 use crate::settings::{SCAN_PAGE_RECORDS, StoreSettings};
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::Seq;
@@ -54,7 +55,6 @@ impl Scan {
             return Ok(Vec::new());
         }
         let enough = last.min(Seq(after.seq.0.saturating_add(SCAN_PAGE_RECORDS)));
-        // The walk ends with the segment that holds the last record it knows of.
         let mut survey = self.survey.clone();
         survey.tail.cursor.seq = enough;
         let records = retry(&self.settings, || async {
@@ -93,7 +93,7 @@ impl Scan {
         if seq == Seq::ZERO || seq > self.head().seq {
             return Ok(None);
         }
-        let records = self.holding(seq).await?;
+        let records = self.holding(seq).await?.records;
         Ok(records.into_iter().find(|record| record.seq == seq))
     }
 
@@ -101,37 +101,37 @@ impl Scan {
     /// before the first one. A writer's clock that was set back makes the answer one of several
     /// that are right.
     pub async fn record_at(&self, at: Timestamp) -> Result<Option<Record>, StoreError> {
-        let objects = self.survey.catalog.chain(Seq(1));
-        let (mut low, mut high) = (0, objects.len());
-        let mut found = Vec::new();
-        while low < high {
-            let middle = low.midpoint(high);
-            let Some(first) = objects.get(middle).map(|object| object.first()) else {
+        let (mut low, mut high) = (Seq(1), self.head().seq);
+        let mut last: Option<Record> = None;
+        while low <= high {
+            let middle = Seq(low.0.midpoint(high.0));
+            let segment = self.holding(middle).await?;
+            let until = segment.records.partition_point(|record| record.at <= at);
+            if until == 0 {
+                high = Seq(segment.header.first.0.saturating_sub(1));
+                continue;
+            }
+            low = segment.header.last.next();
+            let is_inside = until < segment.records.len();
+            last = segment.records.into_iter().nth(until - 1);
+            if is_inside {
                 break;
-            };
-            let records = self.holding(first).await?;
-            if records
-                .iter()
-                .any(|record| record.seq == first && record.at <= at)
-            {
-                (low, found) = (middle + 1, records);
-            } else {
-                high = middle;
             }
         }
-        let counts = |record: &Record| record.at <= at && record.seq <= self.head().seq;
-        Ok(found.into_iter().take_while(counts).last())
+        Ok(last.filter(|last| last.seq <= self.head().seq))
     }
 
-    /// The records of the object that holds this one.
-    async fn holding(&self, seq: Seq) -> Result<Vec<Record>, StoreError> {
-        let found = retry(&self.settings, || async {
+    /// The segment that holds this record of the log.
+    async fn holding(&self, seq: Seq) -> Result<Segment, StoreError> {
+        retry(&self.settings, || async {
             // What is found out about the catalog meanwhile is of no use to the next question.
             let mut catalog = self.survey.catalog.clone();
-            catalog.read_holding(&self.replica, seq).await
-        });
-        let found = found.await?;
-        Ok(found.map(|found| found.segment.records).unwrap_or_default())
+            let found = catalog.read_holding(&self.replica, seq).await?;
+            found
+                .map(|found| found.segment)
+                .ok_or_else(|| unsettled(seq))
+        })
+        .await
     }
 }
 

@@ -3,11 +3,14 @@
 mod client;
 mod devices;
 mod doctor;
+mod forget;
+mod keys;
 mod log;
 mod output;
 mod peers;
 mod restore;
 mod rows;
+mod workspace;
 
 use crate::exit::{Exit, Failure};
 use crate::redact::redact;
@@ -58,11 +61,19 @@ enum Verb {
     /// Let people on chat platforms talk to the assistant, and block them
     #[command(subcommand)]
     Peers(peers::Verb),
+    /// Make unreadable for ever what was said, on a gateway that runs on this machine
+    Forget(forget::Forget),
+    /// Look at the keys that seal what was said
+    #[command(subcommand)]
+    Keys(keys::Verb),
     /// Look at the log
     #[command(subcommand)]
     Log(log::Verb),
     /// Rebuild the log from its replica on trial, or fork it as it was at any moment
     Restore(restore::Args),
+    /// The assistant's files: record changes, list, restore elsewhere
+    #[command(subcommand)]
+    Workspace(workspace::Verb),
     /// Check configuration, disk, replica and model, and say what to do
     Doctor,
 }
@@ -119,8 +130,11 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         None | Some(Verb::Serve(_)) => return serve::serve(settings).await,
         Some(Verb::Devices(verb)) => devices::run(&settings, verb).await?,
         Some(Verb::Peers(verb)) => peers::run(&settings, verb).await?,
+        Some(Verb::Forget(forget)) => forget::run(&settings, forget).await?,
+        Some(Verb::Keys(verb)) => keys::run(&settings, verb).await?,
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
         Some(Verb::Restore(args)) => restore::run(&settings, args).await?,
+        Some(Verb::Workspace(verb)) => workspace::run(&settings, verb).await?,
         Some(Verb::Doctor) => doctor::run(&settings).await?,
     }
     Ok(Served::Ended)

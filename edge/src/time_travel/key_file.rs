@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use moltbot_core::ids::KeyId;
 use moltbot_store::error::StoreError;
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -30,14 +30,14 @@ pub fn write(
     path: &Path,
     ids: &[KeyId],
     keyring: &Keyring,
-    master: Option<[u8; 32]>,
+    masters: &MasterKeys,
 ) -> Result<usize, ImportError> {
     let known: Vec<_> = ids
         .iter()
         .filter_map(|id| Some((id.clone(), keyring.get(id)?)))
         .collect();
     // As stored they may be plain although there is a master key by now.
-    let wrapping = Keyring::in_memory(master);
+    let wrapping = Keyring::in_memory(masters.clone());
     wrapping.create(&known).map_err(|error| unusable(&error))?;
     let file = OpenOptions::new()
         .write(true)
@@ -45,7 +45,8 @@ pub fn write(
         .mode(0o600)
         .open(path)?;
     let mut file = BufWriter::new(file);
-    let header = json!({ "format": FORMAT, "version": VERSION, "wrapped": master.is_some() });
+    let header =
+        json!({ "format": FORMAT, "version": VERSION, "wrapped": masters.current.is_some() });
     writeln!(file, "{}", export::text(&header))?;
     for (id, _) in &known {
         let object = wrapping.object(id).unwrap_or_default();
@@ -61,7 +62,7 @@ pub fn write(
 }
 
 /// The keys of a file, as objects for a remote log: wrapped by the master key if there is one.
-pub fn read(path: &Path, master: Option<[u8; 32]>) -> Result<Vec<(KeyId, Bytes)>, ImportError> {
+pub fn read(path: &Path, masters: &MasterKeys) -> Result<Vec<(KeyId, Bytes)>, ImportError> {
     let mut file = BufReader::new(File::open(path)?);
     let header = line(&mut file, 1)?;
     if header["format"] != FORMAT || header["version"] != VERSION {
@@ -70,7 +71,10 @@ pub fn read(path: &Path, master: Option<[u8; 32]>) -> Result<Vec<(KeyId, Bytes)>
             path.display()
         )));
     }
-    let (as_stored, wrapping) = (Keyring::in_memory(master), Keyring::in_memory(master));
+    let (as_stored, wrapping) = (
+        Keyring::in_memory(masters.clone()),
+        Keyring::in_memory(masters.clone()),
+    );
     let mut ids = Vec::new();
     for number in 2.. {
         let line = line(&mut file, number)?;

@@ -88,8 +88,8 @@ pub(super) async fn run(settings: &Settings, args: Args) -> Result<(), Failure> 
     let key_ids = write(&source, before, &header, opening, &mut output).await?;
     output.finish()?;
     if let (Some(path), Some(keyring)) = (&args.keys, &keyring) {
-        let count = key_file::write(path, &key_ids, keyring, settings.master_key)?;
-        let warning = match settings.master_key {
+        let count = key_file::write(path, &key_ids, keyring, &settings.master_keys)?;
+        let warning = match settings.master_keys.current {
             Some(_) => "wrapped by MOLTBOT_MASTER_KEY, which an import needs too",
             None => "in the clear: whoever has this file reads everything they seal",
         };

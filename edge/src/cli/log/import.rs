@@ -38,7 +38,7 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(settings: &Settings, args: Args) -> Result<(), Failure> {
     let keys = match &args.keys {
-        Some(path) => key_file::read(path, settings.master_key)?,
+        Some(path) => key_file::read(path, &settings.master_keys)?,
         None => Vec::new(),
     };
     // Nothing is written before all of the file was checked.

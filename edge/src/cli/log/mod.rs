@@ -107,8 +107,8 @@ async fn record_before(
 }
 
 /// All data keys that the replica has and the master key opens.
-async fn keyring(settings: &Settings, source: &Source) -> Result<Keyring, Failure> {
-    let keyring = Keyring::in_memory(settings.master_key);
+pub(super) async fn keyring(settings: &Settings, source: &Source) -> Result<Keyring, Failure> {
+    let keyring = Keyring::in_memory(settings.master_keys.clone());
     let bounds = StoreSettings::default();
     keyring.load_remote(source.replica(), &bounds).await?;
     Ok(keyring)
