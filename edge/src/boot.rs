@@ -8,7 +8,7 @@
 use crate::channels::Channels;
 use crate::exit::{Exit, Failure};
 use crate::forget;
-use crate::gateway::{Gateway, Phase, Running, Stop};
+use crate::gateway::{Gateway, Phase, Role, Running, Stop};
 use crate::home;
 use crate::limits::CLAIM_RETRY_MS;
 use crate::metrics::MeteredLog;
@@ -116,12 +116,13 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         reader,
         ship,
         replica,
-        epoch: claimed.epoch,
         live: LiveRuns::default(),
         model,
         backups: Backups::default(),
         channels,
         files: Files::new(settings),
+        role: Role::Writer,
+        ack: settings.ack,
     });
     let writer = spawn_writer(gateway, writer)?;
     tokio::spawn(watch_shipping(Arc::clone(gateway), ship_end));

@@ -96,6 +96,23 @@ pub const REPLICATION_WAIT_MS: u64 = 5_000;
 pub const FORGET_WAIT_MS: u64 = 5_000;
 /// First and longest wait before keys that could not be deleted are deleted again.
 pub const FORGET_RETRY_MS: (u64, u64) = (500, 60_000);
+/// Received messages that wait likewise while the remote log cannot be reached; with more, their
+/// platform may forget them at once.
+pub const INBOX_PENDING_MAX: usize = 50;
+
+/// First and longest wait of a follower between two requests for the next segment. The longest is
+/// what an idle one pays: 17,280 reads a day.
+pub const FOLLOW_POLL_MS: (u64, u64) = (500, 5_000);
+/// How often a follower looks at heads and lists as a whole: two lists and a few reads.
+pub const FOLLOW_SURVEY_INTERVAL_MS: i64 = 10 * 60 * 1_000;
+/// A follower that has heard nothing for so long surveys first: what it missed may have been merged.
+pub const FOLLOW_SILENCE_MS_MAX: i64 = 60_000;
+/// Time for the remote log to answer before a follower with a copy serves what it has.
+pub const FOLLOW_START_MS: u64 = 5_000;
+/// First and longest wait of a follower after a request that failed.
+pub const FOLLOW_RETRY_MS: (u64, u64) = (500, 15_000);
+/// How often tails under `orphan/` are counted: one list.
+pub const ORPHANS_INTERVAL_MS: u64 = 15 * 60 * 1_000;
 /// Messages in one page of `chat.history`.
 pub const HISTORY_MESSAGES_MAX: usize = 1_000;
 /// Messages when the client does not say.

@@ -141,7 +141,7 @@ fn facts(gateway: &Gateway, running: &Running) -> LogFacts {
         shipped_seq: Some(running.shipped_seq().0),
         sessions: model.state.sessions.len() as u64,
         devices: model.state.devices.paired.len() as u64,
-        epoch: running.epoch.0,
+        epoch: running.epoch().0,
         now_ms: stamp::now().0,
         utc_offset_minutes: gateway.settings.utc_offset_minutes,
     })

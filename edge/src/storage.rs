@@ -1,5 +1,6 @@
 //! How safe the data is: the storage status in API and UI, and "Backup now".
 
+use crate::follow;
 use crate::gateway::{Gateway, Phase, Running};
 use crate::limits::{BACKUP_MS_MAX, SNAPSHOT_EVERY_RECORDS, STORAGE_EVENT_INTERVAL_MS};
 use crate::self_test;
@@ -71,6 +72,7 @@ fn add_configuration(status: &mut Value, gateway: &Gateway, configured: bool) {
     status["configured"] = json!(configured);
     status["message"] = json!(message(configured));
     status["selfTest"] = gateway.self_tests.json();
+    status["orphans"] = json!(gateway.orphans.count());
     status["warnings"] = Value::Array(warnings(&gateway.settings, configured));
     if !configured {
         status["missing"] = json!(missing);
@@ -124,7 +126,7 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "shipped": { "seq": shipped.seq.0, "hash": shipped.hash, "at": shipped_at.0 },
         "lagEvents": lag_events,
         "lagMs": lag_ms,
-        "epoch": running.epoch.0,
+        "epoch": running.epoch().0,
         "writer": storage.writer,
         "segments": running.backups.segments_before.load(Ordering::Relaxed) + ship.segments,
         "segmentBytes": ship.bytes,
@@ -133,6 +135,7 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "lastSync": shipped_at.rfc3339(),
     });
     add_configuration(&mut status, gateway, configured);
+    add_follower(&mut status, running);
     if let Some(progress) = *running.backups.progress.borrow() {
         let left = progress.to.0.saturating_sub(shipped.seq.0);
         status["backup"] = json!({
@@ -144,8 +147,27 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
     status
 }
 
+/// A follower has nothing that is not shipped; its lag is how far it is behind.
+fn add_follower(status: &mut Value, running: &Running) {
+    status["role"] = json!("writer");
+    let now = stamp::now();
+    let Some(Value::Object(follower)) = follow::status::json(running, now) else {
+        return;
+    };
+    status["role"] = json!("follower");
+    if status["state"] == "ok" && follower["lagEvents"] != 0 {
+        status["state"] = json!("behind");
+    }
+    for (name, value) in follower {
+        status[name] = value;
+    }
+}
+
 /// Ships everything, takes a snapshot, ships its event. One at a time; a second waits.
 pub async fn backup(gateway: &Gateway, running: &Running) -> Result<Value, String> {
+    if running.following().is_some() {
+        return Err(follow::refusal(running).message);
+    }
     let _one = running.backups.one_at_a_time.lock().await;
     let started = stamp::now();
     let before = running.ship.status().borrow().clone();

@@ -48,9 +48,10 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 21] = [
+    let commands: [&[&str]; 25] = [
         &[],
         &["serve"],
+        &["follow"],
         &["devices"],
         &["devices", "list"],
         &["devices", "approve"],
@@ -68,6 +69,9 @@ fn every_command_explains_itself() {
         &["log", "export"],
         &["log", "import"],
         &["log", "stats"],
+        &["log", "orphans"],
+        &["log", "orphans", "list"],
+        &["log", "orphans", "export"],
         &["restore"],
         &["doctor"],
     ];

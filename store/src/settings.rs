@@ -56,6 +56,9 @@ pub const ORPHAN_UPLOAD_MS_MAX: u64 = 30_000;
 /// See [`ORPHAN_UPLOAD_MS_MAX`].
 pub const ORPHAN_RETRY_MS: u64 = 1000;
 
+/// Tails under `orphan/` that are listed, the newest.
+pub const ORPHANS_MAX: usize = 1000;
+
 /// Gateways that claim at the same moment try so often to get ahead of one another.
 pub const CLAIM_ROUNDS_MAX: u32 = 64;
 

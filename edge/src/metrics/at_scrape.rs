@@ -4,6 +4,7 @@ use super::{FloatGauge, InState, Metrics, process};
 use crate::gateway::{Gateway, Phase, Running};
 use crate::stamp;
 use moltbot_core::delivery::DeliveryStatus;
+use moltbot_core::time::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -32,6 +33,11 @@ pub(super) struct AtScrape {
     ship_bytes: Counter,
     ship_failing: Gauge,
     epoch: Gauge,
+    follower: Gauge,
+    follower_lag_events: Gauge,
+    follower_lag_seconds: FloatGauge,
+    follower_contact_age_seconds: FloatGauge,
+    orphans: Gauge,
     outbox: Gauge,
     runs_live: Gauge,
     deliveries: Family<InState, Gauge>,
@@ -90,6 +96,7 @@ impl AtScrape {
             Unit::Seconds,
             self.lag_seconds.clone(),
         );
+        self.register_follower(r);
         let counters = [
             (
                 "ship_puts",
@@ -109,6 +116,44 @@ impl AtScrape {
         ];
         for (name, help, counter) in counters {
             r.register(name, help, counter.clone());
+        }
+    }
+
+    fn register_follower(&self, r: &mut Registry) {
+        let gauges = [
+            (
+                "follower",
+                "1 for a read-only copy, 0 for the gateway that writes",
+                &self.follower,
+            ),
+            (
+                "follower_lag_events",
+                "Records that are known to be in the remote log and are not in the copy",
+                &self.follower_lag_events,
+            ),
+            (
+                "log_orphans",
+                "Tails that did not get into the log, under orphan/",
+                &self.orphans,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            r.register(name, help, gauge.clone());
+        }
+        let times = [
+            (
+                "follower_lag",
+                "By how much the copy may be behind, at most",
+                &self.follower_lag_seconds,
+            ),
+            (
+                "follower_contact_age",
+                "Time since the remote log last answered",
+                &self.follower_contact_age_seconds,
+            ),
+        ];
+        for (name, help, gauge) in times {
+            r.register_with_unit(name, help, Unit::Seconds, gauge.clone());
         }
     }
 
@@ -155,7 +200,9 @@ impl AtScrape {
         self.uptime.set(seconds(now.since_ms(gateway.started_at)));
         self.resident
             .set(int(process::resident_bytes().unwrap_or(0)));
+        self.orphans.set(int(gateway.orphans.count().unwrap_or(0)));
         if let Some(running) = gateway.running() {
+            self.read_follower(running, gateway.started_at, now);
             self.read_log(running, u64::try_from(now.0).unwrap_or(0));
             self.read_work(running);
         }
@@ -166,7 +213,7 @@ impl AtScrape {
         let head = running.view.read(|model| model.state.cursor.seq.0);
         self.head_seq.set(int(head));
         self.shipped_seq.set(int(ship.shipped.seq.0));
-        self.epoch.set(int(running.epoch.0));
+        self.epoch.set(int(running.epoch().0));
         self.lag_events
             .set(int(head.saturating_sub(ship.shipped.seq.0)));
         self.lag_bytes.set(int(ship.lag_bytes));
@@ -182,6 +229,21 @@ impl AtScrape {
         ] {
             counter.inner().store(value, Ordering::Relaxed);
         }
+    }
+
+    fn read_follower(&self, running: &Running, started_at: Timestamp, now: Timestamp) {
+        let Some(following) = running.following() else {
+            return;
+        };
+        let progress = following.progress();
+        let head = running.view.read(|model| model.state.cursor.seq);
+        self.follower.set(1);
+        self.follower_lag_events.set(int(progress.lag_events(head)));
+        self.follower_lag_seconds.set(seconds(progress.lag_ms(now)));
+        // Nothing heard since the start: that long at least.
+        let since_start = now.since_ms(started_at);
+        let age_ms = progress.contact_age_ms(now).unwrap_or(since_start);
+        self.follower_contact_age_seconds.set(seconds(age_ms));
     }
 
     fn read_work(&self, running: &Running) {

@@ -85,7 +85,17 @@ async fn begin(
         true if is_open() => "in_flight",
         true => "ok",
     };
-    Ok(json!({ "runId": run, "status": status, "seq": accepted.seq }))
+    let replication = running.acknowledge_message(accepted.seq).await;
+    let mut answer = json!({
+        "runId": run,
+        "status": status,
+        "seq": accepted.seq,
+        "shippedSeq": running.shipped_seq(),
+    });
+    if let Some(replication) = replication {
+        answer["replication"] = json!(replication);
+    }
+    Ok(answer)
 }
 
 pub(super) async fn abort(
@@ -223,6 +233,7 @@ pub(super) fn history(running: &Running, params: &Params) -> Result<Value, Failu
         "messages": messages,
         "hasMore": has_more,
         "cursor": cursor,
+        "shippedSeq": running.shipped_seq(),
         "inFlightRun": in_flight,
         "thinkingLevel": null,
     }))

@@ -16,6 +16,8 @@ mod storage;
 mod system;
 mod workspace;
 
+use crate::ack::AckLevel;
+use crate::follow;
 use crate::gateway::{Gateway, Running, Stop};
 use crate::writer::{Intent, Refused};
 use crate::ws::frame::{Failure, Request};
@@ -158,11 +160,20 @@ impl Caller {
     }
 }
 
-/// Whether a method may take long.
-pub fn is_slow(method: &str) -> bool {
-    METHODS
-        .iter()
-        .any(|(name, _, slow)| *name == method && *slow)
+/// Whether a method may take long. A message does where it waits for the remote log too.
+pub fn is_slow(caller: &Caller, method: &str) -> bool {
+    let says = METHODS.iter().find(|(name, ..)| *name == method);
+    let waits = || {
+        let level = caller
+            .running()
+            .ok()
+            .and_then(|running| running.ack_level());
+        level == Some(AckLevel::Replicated)
+    };
+    match method {
+        "chat.send" | "chat.retry" => waits(),
+        _ => says.is_some_and(|(_, _, slow)| *slow),
+    }
 }
 
 /// Answers a request.
@@ -179,6 +190,9 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
     };
     authorize(caller, *scope)?;
     let running = caller.running()?;
+    if let Some(refusal) = follow::refuse(running, method) {
+        return Err(refusal);
+    }
     let params = &request.params;
     match method {
         "channels.status" => Ok(channels::status(running)),

@@ -55,5 +55,6 @@ pub(super) fn list(running: &Running, params: &Params) -> Result<Value, Failure>
         "count": count,
         "defaults": { "modelProvider": info.provider, "model": info.model, "contextTokens": null },
         "sessions": rows,
+        "shippedSeq": running.shipped_seq(),
     }))
 }
