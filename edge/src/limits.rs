@@ -142,6 +142,8 @@ pub const STORAGE_EVENT_INTERVAL_MS: u64 = 500;
 
 /// Time for an answer about a moment of the log.
 pub const TRAVEL_MS_MAX: u64 = 20_000;
+/// Time for one request to the remote log that such an answer makes; without it, it takes longer.
+pub const TRAVEL_REQUEST_MS_MAX: u64 = 3_000;
 /// Bytes of such an answer.
 pub const TRAVEL_BYTES_MAX: usize = 384 * 1024;
 /// Changes in one `log.diff` answer.

@@ -23,6 +23,7 @@ mod pace;
 mod refusal;
 pub mod replica;
 pub mod restore;
+mod retry;
 pub mod scan;
 pub mod segment;
 pub mod self_test;

@@ -92,6 +92,12 @@ pub const RESTORE_APPEND_BYTES_MAX: usize = 4 << 20;
 /// Records that are read at a time from somewhere in the remote log, to the end of their segment.
 pub const SCAN_PAGE_RECORDS: u64 = 10_000;
 
+/// A request of a scan or a copy is tried so often while the object store cannot be reached.
+pub const COPY_TRIES_MAX: u32 = 5;
+
+/// Bytes of objects that a copy has under way at the same time; one that is larger goes alone.
+pub const COPY_BYTES_MAX: usize = 64 << 20;
+
 /// Of the snapshots up to a moment, so many of the newest go into a fork: as many as a start tries.
 pub const FORK_SNAPSHOTS_MAX: usize = 3;
 
