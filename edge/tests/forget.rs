@@ -21,6 +21,7 @@ mod places;
 #[path = "forget/rotation.rs"]
 mod rotation;
 
+use moltbot_core::chain::Hash;
 use places::{holding, keys, keys_of, of_kind, readable, shown, told};
 use s3::{ACCESS_KEY, BUCKET, Fault, S3Server, SECRET_KEY};
 use serde_json::{Value, json};
@@ -153,6 +154,12 @@ async fn a_forgotten_conversation_is_nowhere_any_more_and_the_others_are() {
             .any(|line| line.to_string().contains(CANARY))
     );
     assert!(holding(home.path(), CANARY.as_bytes()).is_empty());
+    // Nor can anybody try on the log whether he guesses right.
+    let guess = Hash::of(format!("agent:main:main\necho {CANARY}").as_bytes());
+    assert!(holding(home.path(), &guess.0[..16]).is_empty());
+    let guess = json!(guess.0[..16]);
+    let recorded = of_kind(&home, "command_recorded");
+    assert!(recorded.len() > 3 && recorded.iter().all(|line| line["data"]["payload"] != guess));
     let (code, _, error) = home.run(&["log", "verify"]);
     assert_eq!(code, 0, "the chain is whole: {error}");
 

@@ -14,7 +14,7 @@ use moltbot_core::ids::Seq;
 use moltbot_core::state::State;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 proptest! {
     #[test]
