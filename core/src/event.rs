@@ -11,11 +11,12 @@ use crate::codec;
 use crate::content::Content;
 use crate::error::CodecError;
 use crate::ids::{
-    DeliveryId, DeviceId, Epoch, InstanceId, KeyId, PeerId, PrincipalId, RequestId, RunId, Seq,
-    SessionId,
+    DeliveryId, DeviceId, Epoch, FileId, InstanceId, KeyId, PeerId, PrincipalId, RequestId, RunId,
+    Seq, SessionId,
 };
 use crate::time::Timestamp;
 use crate::upcast;
+use crate::workspace;
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
@@ -137,6 +138,9 @@ kinds! {
     58 "delivery_posted"          DeliveryPosted 1 true;
     59 "delivery_returned"        DeliveryReturned 1 true;
     60 "master_key_rotated"       MasterKeyRotated 1 false;
+    70 "file_written"             FileWritten 1 true;
+    71 "file_deleted"             FileDeleted 1 true;
+    72 "directory_created"        DirectoryCreated 1 true;
     90 "principal_identified"     PrincipalIdentified 1 true;
 }
 
@@ -589,6 +593,37 @@ events! {
         receipt: Vec<String>,
     }
 
+    /// A file or symbolic link of the workspace was written.
+    FileWritten {
+        /// The file.
+        file: FileId,
+        /// Its path, from the root of the workspace.
+        path: Content,
+        /// Type and permission bits of `st_mode`, as `0o100644`.
+        mode: u32,
+        /// Bytes of its content.
+        size: u64,
+        /// Hash of the sealed content, which is sealed with the key of the path; `None` when it
+        /// is empty. The content of a symbolic link is its target.
+        blob: Option<Hash>,
+    }
+
+    /// A file, directory or symbolic link of the workspace is gone.
+    FileDeleted {
+        /// What stood there.
+        file: FileId,
+    }
+
+    /// A directory of the workspace is there, or has another mode.
+    DirectoryCreated {
+        /// The directory.
+        file: FileId,
+        /// Its path, from the root of the workspace.
+        path: Content,
+        /// Type and permission bits of `st_mode`, as `0o040755`.
+        mode: u32,
+    }
+
     /// Somebody whom Cloudflare Access vouches for came for the first time. From here on the actor
     /// `access:<principal>` is this person or service.
     PrincipalIdentified {
@@ -613,6 +648,8 @@ macro_rules! contents {
             Event::RunCompleted(e) => vec![$($borrow)+ e.text],
             Event::RunCancelled(e) => vec![$($borrow)+ e.text],
             Event::RunFailed(e) => vec![$($borrow)+ e.text],
+            Event::FileWritten(e) => vec![$($borrow)+ e.path],
+            Event::DirectoryCreated(e) => vec![$($borrow)+ e.path],
             Event::PrincipalIdentified(e) => vec![$($borrow)+ e.name],
             _ => Vec::new(),
         }
@@ -661,6 +698,9 @@ impl Event {
             Event::DeliveryReturned(event) => format!("delivery/{}", event.delivery),
             Event::WriterStarted(_) | Event::SnapshotTaken(_) | Event::DurabilityLowered(_) => {
                 "storage".to_owned()
+            }
+            Event::FileWritten(_) | Event::FileDeleted(_) | Event::DirectoryCreated(_) => {
+                workspace::STREAM.to_owned()
             }
             Event::PrincipalIdentified(event) => format!("principal/{}", event.principal),
             Event::CommandRecorded(_) => "command".to_owned(),

@@ -89,6 +89,9 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         Event::DeliveryConfirmed(e) => end_delivery(state, &e.delivery),
         Event::DeliveryFailed(e) => end_delivery(state, &e.delivery),
         Event::DeliveryCancelled(e) => end_delivery(state, &e.delivery),
+        Event::FileWritten(e) => state.workspace.written(record, e),
+        Event::DirectoryCreated(e) => state.workspace.directory_created(record, e),
+        Event::FileDeleted(e) => state.workspace.deleted(e),
         Event::PrincipalIdentified(e) => state.principals.identified(e),
         Event::Unknown(_) if record.critical => {
             state.unknown_critical.get_or_insert(seq.0);

@@ -38,3 +38,4 @@ mod testing;
 pub mod time;
 mod upcast;
 pub mod vault;
+pub mod workspace;

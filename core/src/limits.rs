@@ -42,3 +42,18 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 200_000;
 pub const DEVICE_CODE_CHARS: usize = 6;
 /// Letters of the code that a person on a channel gets.
 pub const PEER_CODE_CHARS: usize = 8;
+
+/// Bytes of a path in the workspace.
+pub const PATH_BYTES_MAX: usize = 1_024;
+/// Bytes of one name in it; what Linux and macOS allow.
+pub const PATH_NAME_BYTES_MAX: usize = 255;
+/// Names in a path.
+pub const PATH_DEPTH_MAX: usize = 64;
+/// Changes of files that one command records; with the longest paths they stay below a segment.
+pub const FILE_CHANGES_MAX: usize = 128;
+/// Bytes of one file of the workspace.
+pub const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Files, directories and links of the workspace.
+pub const WORKSPACE_ENTRIES_MAX: usize = 50_000;
+/// Bytes of all files of the workspace.
+pub const WORKSPACE_BYTES_MAX: u64 = 16 << 30;

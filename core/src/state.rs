@@ -17,6 +17,7 @@ use crate::run::Runs;
 use crate::session::Sessions;
 use crate::storage::Storage;
 use crate::vault::Vault;
+use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
 
 /// The state after the record at `cursor`.
@@ -44,6 +45,8 @@ pub struct State {
     pub runs: Runs,
     /// Replies on their way to a channel.
     pub deliveries: Deliveries,
+    /// The assistant's files.
+    pub workspace: Workspace,
     /// What has to happen.
     pub outbox: Outbox,
     /// The first critical record this binary does not know: it must not decide.

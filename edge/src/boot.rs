@@ -16,22 +16,28 @@ use crate::models;
 use crate::reader::Reader;
 use crate::runs::LiveRuns;
 use crate::self_test;
+use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
 use crate::storage::Backups;
 use crate::view::View;
+use crate::workspace::Files;
 use crate::writer::{Intent, Writer};
 use moltbot_core::actor::Actor;
 use moltbot_core::command::Action;
+use moltbot_core::ids::Seq;
 use moltbot_core::vault::SealingKey;
+use moltbot_store::blobs::{self, LocalBlobs};
 use moltbot_store::claim::{ClaimRequest, Claimed, claim};
 use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::keys::Keyring;
-use moltbot_store::log::EventLog;
+use moltbot_store::log::{EventLog, LogReader};
 use moltbot_store::replica::Replica;
 use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_task::{self, ShipEnd, ShipSetup};
 use moltbot_store::sled_log::SledLog;
+use moltbot_store::upload::Named;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +45,9 @@ use tracing::{info, warn};
 
 /// Name and version, as recorded with `writer_started`.
 pub const SOFTWARE: &str = concat!("moltbot ", env!("CARGO_PKG_VERSION"));
+
+/// Encoded bytes of the log that are read at a time, to see which contents it names.
+const SWEEP_READ_BYTES: usize = 1 << 20;
 
 /// What must be waited for at the end.
 pub struct Booted {
@@ -53,10 +62,12 @@ pub struct Booted {
 /// Starts everything behind the listener.
 pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let settings = &gateway.settings;
-    let store_settings = StoreSettings::default();
+    let store_settings = settings.store.clone();
     let model = models::build(settings)?;
     let channels = Channels::new(settings)?;
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
+    let blobs = open_blobs(settings, &store_settings)?;
+    let replica = replica.with_blobs(Arc::clone(&blobs));
     tokio::spawn(self_test::watch(Arc::clone(gateway), replica.clone()));
     let (mut log, keyring) = open_log(gateway, &store_settings).await?;
     let keyring = Arc::new(keyring);
@@ -69,6 +80,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
             "the remote log did not take this tail; it is kept under orphan/"
         );
     }
+    sweep_blobs(&blobs, &*log.reader(), claimed.head.seq)?;
     let reader = Arc::new(Reader::new(log.reader(), Arc::clone(&keyring)));
     let model_read = snapshots::load_model(&replica, &*reader.log, &gateway.phase).await?;
     keyring.conceal(model_read.state.vault.forgotten());
@@ -109,6 +121,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         model,
         backups: Backups::default(),
         channels,
+        files: Files::new(settings),
     });
     let writer = spawn_writer(gateway, writer)?;
     tokio::spawn(watch_shipping(Arc::clone(gateway), ship_end));
@@ -126,6 +139,28 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         writer,
         ship: setup,
     })
+}
+
+fn open_blobs(settings: &Settings, bounds: &StoreSettings) -> Result<Arc<LocalBlobs>, Failure> {
+    let blobs = LocalBlobs::open(&home::blobs(settings), bounds.blob_cache_bytes)?;
+    Ok(Arc::new(blobs))
+}
+
+/// Removes the contents of files whose command never came: the process ended between the two.
+fn sweep_blobs(blobs: &LocalBlobs, log: &dyn LogReader, shipped: Seq) -> Result<(), Failure> {
+    let mut named = BTreeSet::new();
+    let mut next = shipped.next();
+    loop {
+        let records = log.read(next, SWEEP_READ_BYTES)?;
+        let Some(last) = records.last() else { break };
+        next = last.seq.next();
+        named.extend(blobs::with_chunks(blobs, &Named::by(&records).blobs)?);
+    }
+    let swept = blobs.sweep(&named)?;
+    if swept > 0 {
+        info!(swept, "contents that no record names were removed");
+    }
+    Ok(())
 }
 
 async fn open_log(

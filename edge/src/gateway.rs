@@ -18,6 +18,7 @@ use crate::settings::Settings;
 use crate::stamp;
 use crate::storage::Backups;
 use crate::view::View;
+use crate::workspace::Files;
 use crate::writer::{Accepted, Commands, Intent, Refused};
 use crate::ws::hub::Hub;
 use moltbot_agent::Model;
@@ -131,6 +132,8 @@ pub struct Running {
     pub backups: Backups,
     /// Chat platforms.
     pub channels: Channels,
+    /// The assistant's workspace.
+    pub files: Files,
 }
 
 impl Gateway {

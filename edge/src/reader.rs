@@ -48,6 +48,11 @@ impl Reader {
         }
     }
 
+    /// The data keys.
+    pub fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring)
+    }
+
     /// The text of a piece of content; empty when it cannot be read any more.
     pub fn text(&self, content: &Content) -> String {
         content

@@ -19,6 +19,7 @@ use crate::redact;
 use crate::settings::Settings;
 use crate::stamp;
 use crate::storage;
+use crate::workspace;
 use crate::ws::hub::Close;
 use crate::ws::methods::channels;
 use crate::ws::notify;
@@ -87,6 +88,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         Arc::clone(&running),
     ));
     tokio::spawn(storage::keep_snapshots(Arc::clone(&running)));
+    tokio::spawn(workspace::restore_at_start(Arc::clone(&running)));
     tokio::spawn(warn_of_dev_mode(Arc::clone(&gateway)));
     welcome(&gateway, &running);
     let stop = gateway.stopped().await;

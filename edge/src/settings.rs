@@ -14,12 +14,14 @@ use moltbot_core::ids::InstanceId;
 use moltbot_store::diagnosis::Names;
 use moltbot_store::keys::{MasterKey, MasterKeys};
 use moltbot_store::replica::ReplicaOptions;
+use moltbot_store::settings::StoreSettings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
 mod channels;
+mod storage;
 
 pub use channels::TelegramBot;
 
@@ -57,6 +59,8 @@ pub struct Remote {
 pub struct Settings {
     /// Everything the gateway keeps on this machine.
     pub home: PathBuf,
+    /// The assistant's files.
+    pub workspace: PathBuf,
     /// The address to listen on.
     pub listen: SocketAddr,
     /// Take the log over from another gateway.
@@ -65,6 +69,8 @@ pub struct Settings {
     pub token: Option<Secret>,
     /// Where the log is shipped to.
     pub remote: Remote,
+    /// Bounds and rhythm of the log and its replica.
+    pub store: StoreSettings,
     /// Wrap data keys, here and in the remote.
     pub master_keys: MasterKeys,
     /// This installation, when given from outside.
@@ -102,10 +108,12 @@ impl Settings {
         let ip = wrong.or(bind(flags, env), Ipv4Addr::LOCALHOST.into());
         let port = wrong.or(port(flags, env), PORT);
         let settings = Settings {
+            workspace: workspace(&home, env),
             listen: SocketAddr::new(ip, port),
             takeover: flags.takeover,
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
             remote: wrong.or_default(remote(&home, env)),
+            store: wrong.or_default(storage::store(env)),
             master_keys: wrong.or_default(master_keys(env)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
             place: wrong.or_default(place(env)),
@@ -210,6 +218,11 @@ fn home(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, 
         (None, None, None) => return Err(wrong("set MOLTBOT_HOME or --home")),
     };
     Ok(std::path::absolute(&home).unwrap_or(home))
+}
+
+fn workspace(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let path = env("MOLTBOT_WORKSPACE").map_or_else(|| home.join("workspace"), PathBuf::from);
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// The values of all secret variables of the process environment.
@@ -434,6 +447,17 @@ mod tests {
         ] {
             let failure = sleep(bad).unwrap_err();
             assert!(failure.message.contains("SANDBOX_SLEEP_AFTER"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_wait_before_shipping_has_bounds() {
+        let store = |text| read(&[("MOLTBOT_SHIP_LINGER_MS", text)]).map(|s| s.store);
+        let set = store("100").unwrap();
+        assert_eq!((set.linger_ms, set.linger_idle_ms), (100, 100));
+        for bad in ["9", "60001", "-1", "0.1", "soon"] {
+            let failure = store(bad).unwrap_err();
+            assert!(failure.message.contains("MOLTBOT_SHIP_LINGER_MS"), "{bad}");
         }
     }
 

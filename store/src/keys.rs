@@ -97,13 +97,10 @@ impl Keyring {
     }
 
     /// An empty keyring that keeps nothing, for a log in memory.
-    pub fn in_memory(master: Option<MasterKey>) -> Keyring {
+    pub fn in_memory(masters: MasterKeys) -> Keyring {
         Keyring {
             file: Mutex::new(None),
-            masters: MasterKeys {
-                current: master,
-                previous: None,
-            },
+            masters,
             keys: RwLock::default(),
         }
     }

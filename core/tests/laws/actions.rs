@@ -2,12 +2,14 @@
 
 use super::universe::{CANARY, Intent, device, intro, peer, principal};
 use moltbot_core::chain::Hash;
-use moltbot_core::command::Action;
+use moltbot_core::command::{Action, FileChange};
+use moltbot_core::content::DataKey;
 use moltbot_core::event::Usage;
 use moltbot_core::forget::Subject;
-use moltbot_core::ids::{DeliveryId, RequestId, RunId, Seq, SessionId};
+use moltbot_core::ids::{DeliveryId, KeyId, RequestId, RunId, Seq, SessionId};
 use moltbot_core::outbox::Effect;
 use moltbot_core::state::State;
+use moltbot_core::workspace::{DIRECTORY, REGULAR, SYMLINK, file_id};
 use proptest::sample::Index;
 
 impl Intent {
@@ -70,6 +72,11 @@ impl Intent {
                 subject: subject(state, what, n),
             },
             Intent::KeysDeleted(pick) => keys_deleted(state, pick),
+            Intent::OpenWorkspace => Action::CreateWorkspaceKeys,
+            Intent::Files(changes) => Action::RecordFiles {
+                key: workspace_key(state),
+                changes: changes.into_iter().map(file_change).collect(),
+            },
         }
     }
 }
@@ -206,6 +213,43 @@ fn keys_deleted(state: &State, pick: Index) -> Action {
         *pick.get(&due)
     };
     Action::ConfirmKeysDeleted { tombstone }
+}
+
+/// The command line's key.
+fn workspace_key(state: &State) -> KeyId {
+    let known = state.vault.get("workspace|local").cloned();
+    known.unwrap_or_else(|| "no key".into())
+}
+
+fn file_change((path, what): (u8, u8)) -> FileChange {
+    let path = format!("{CANARY} {path}");
+    let file = file_id(&DataKey([1; 32]), &path);
+    match what {
+        0 => FileChange::Delete { file },
+        1 => FileChange::Directory {
+            file,
+            path,
+            mode: DIRECTORY | 0o755,
+        },
+        2 => FileChange::Write {
+            file,
+            path: "../escapes".into(),
+            mode: REGULAR,
+            size: 0,
+            blob: None,
+        },
+        n => FileChange::Write {
+            file,
+            path,
+            mode: if n == 3 {
+                SYMLINK | 0o777
+            } else {
+                REGULAR | 0o600
+            },
+            size: u64::from(n),
+            blob: Some(Hash([n; 32])),
+        },
+    }
 }
 
 fn run_id(n: u8) -> RunId {

@@ -105,6 +105,9 @@ fn gives_or_takes(event: &Event) -> bool {
             | Event::DeliveryResent(_)
             | Event::ContentForgotten(_)
             | Event::DataKeysDeleted(_)
+            | Event::FileWritten(_)
+            | Event::FileDeleted(_)
+            | Event::DirectoryCreated(_)
             | Event::WriterStarted(_)
     )
 }
@@ -157,7 +160,11 @@ fn is_authorised(taken: &Taken, event: &Event) -> Result<(), TestCaseError> {
             let approved = may(Scope::Pairing) && (!e.is_operator || may(Scope::Write));
             prop_assert!(approved || let_in_by_policy(event, &command.action));
         }
-        Event::ConfigChanged(_) | Event::DeliveryResent(_) => prop_assert!(may(Scope::Admin)),
+        Event::ConfigChanged(_)
+        | Event::DeliveryResent(_)
+        | Event::FileWritten(_)
+        | Event::FileDeleted(_)
+        | Event::DirectoryCreated(_) => prop_assert!(may(Scope::Admin)),
         Event::DeliveryCancelled(_) => {
             // What waits for a person goes with the request or the person himself.
             let goes_along = !matches!(command.action, Action::CancelDelivery { .. });

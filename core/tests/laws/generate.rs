@@ -31,6 +31,11 @@ fn policy() -> impl Strategy<Value = DmPolicy> {
     select(vec![Pairing, Pairing, Pairing, Open, Allowlist, Disabled])
 }
 
+/// What becomes of some paths.
+fn changes() -> impl Strategy<Value = Vec<(u8, u8)>> {
+    proptest::collection::vec((0..4_u8, 0..6_u8), 1..4)
+}
+
 fn intent() -> impl Strategy<Value = Intent> {
     let n = || 0..3_u8;
     let index = any::<Index>;
@@ -54,6 +59,8 @@ fn intent() -> impl Strategy<Value = Intent> {
         1 => n().prop_map(Intent::Identify),
         3 => (n(), n()).prop_map(|(w, n)| Intent::Forget(w, n)),
         1 => index().prop_map(Intent::KeysDeleted),
+        1 => Just(Intent::OpenWorkspace),
+        2 => changes().prop_map(Intent::Files),
     ]
 }
 
@@ -84,7 +91,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let steps = proptest::collection::vec(step(actor), 1..32);
     let before = prop_oneof![
         any::<Index>().prop_map(use_it),
-        any::<Index>().prop_map(answering)
+        any::<Index>().prop_map(answering),
+        proptest::collection::vec(changes(), 3).prop_map(filing),
     ];
     let before = proptest::option::of(before);
     (before, steps).prop_map(|(before, steps)| {
@@ -98,6 +106,7 @@ fn use_it(any: Index) -> Vec<Step> {
     let partial = Scopes::of(&[Scope::Write, Scope::Pairing]);
     let intents = [
         Intent::Redeem(0, Scopes::all()),
+        Intent::OpenWorkspace,
         Intent::AskIn(1, partial),
         Intent::Approve(any, None),
         Intent::PeerSays(0, 0, 0, DmPolicy::Pairing),
@@ -121,6 +130,16 @@ fn answering(any: Index) -> Vec<Step> {
         Intent::Deliver(6, any),
     ];
     intents.into_iter().map(step_of).collect()
+}
+
+/// Files come and go.
+fn filing(changes: Vec<Vec<(u8, u8)>>) -> Vec<Step> {
+    let begin = [
+        Intent::OpenWorkspace,
+        Intent::Files(vec![(0, 5), (1, 4), (2, 1)]),
+    ];
+    let changes = changes.into_iter().map(Intent::Files);
+    begin.into_iter().chain(changes).map(step_of).collect()
 }
 
 fn step_of(intent: Intent) -> Step {

@@ -10,6 +10,7 @@ mod effects;
 mod forgetting;
 pub(crate) mod generate;
 pub(crate) mod universe;
+mod workspace;
 
 use driver::Gateway;
 use moltbot_core::command::Command;

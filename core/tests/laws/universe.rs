@@ -47,6 +47,9 @@ pub(crate) enum Intent {
     Identify(u8),
     Forget(u8, u8),
     KeysDeleted(Index),
+    OpenWorkspace,
+    /// Paths and what becomes of each.
+    Files(Vec<(u8, u8)>),
     /// The command before, word for word.
     Again,
 }

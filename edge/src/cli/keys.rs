@@ -17,7 +17,7 @@ pub(super) enum Verb {
 
 pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> {
     let Verb::Status = verb;
-    let replica = super::log::open(settings)?;
+    let replica = super::log::replica(settings)?;
     let survey = survey(settings, &replica).await?;
     let KeySurvey {
         plain,

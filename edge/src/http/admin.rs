@@ -8,9 +8,11 @@ use crate::gateway::{Gateway, Running, Stop};
 use crate::http::context::Context;
 use crate::http::gate::Visitor;
 use crate::http::reply::{self, Response};
-use crate::limits::{GRANT_TTL_MS, REPLICATION_WAIT_MS, TICKET_TTL_MS};
+use crate::limits::{FILES_LISTED_MAX, GRANT_TTL_MS, REPLICATION_WAIT_MS, TICKET_TTL_MS};
 use crate::stamp;
 use crate::storage;
+use crate::workspace::Files;
+use crate::workspace::show;
 use crate::writer::{Intent, Refused};
 use crate::ws::methods::people;
 use moltbot_core::actor::Actor;
@@ -39,6 +41,12 @@ pub async fn answer(
     match (verb, path) {
         ("GET", ["devices"]) => return reply::ok(&people::list_with_devices(gateway, running)),
         ("GET", ["forget"]) => return preview(running, context),
+        ("GET", ["workspace"]) => return reply::ok(&running.files.status(running)),
+        ("GET", ["workspace", "files"]) => {
+            let after = context.query("after");
+            let page = show::list(running, after.as_deref(), FILES_LISTED_MAX);
+            return reply::ok(&page);
+        }
         ("POST", _) => {}
         _ => return not_found(),
     }
@@ -62,6 +70,10 @@ pub async fn answer(
         }
         ["forget"] => forget(running, actor, context).await,
         ["ws-ticket"] => ticket(gateway, actor),
+        ["workspace", "record"] => {
+            let number = Files::ask_to_record(running, actor);
+            reply::ok(&json!({ "success": true, "number": number }))
+        }
         ["storage", "sync"] => sync(gateway, running).await,
         ["gateway", "restart"] => {
             gateway.request_stop(Stop::Restart);

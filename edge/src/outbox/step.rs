@@ -26,7 +26,8 @@ pub enum Input {
     Spoken(RunId),
     /// The task of a run is over.
     RunOver(RunId),
-    /// A command about a delivery was refused: what it was based on has changed.
+    /// A command about a delivery was refused: what it was based on has changed, or nothing can be
+    /// recorded now.
     Refused(DeliveryId),
     /// A delivery was performed, so far as it went.
     Performed(DeliveryId, Outcome),
@@ -44,9 +45,9 @@ pub enum Outcome {
     },
     /// It is shown in full as far as its first message goes; the rest is a new attempt.
     Shown,
-    /// The platform refused it; it surely has nothing of it.
+    /// The platform surely does not have all of it and will not get the rest.
     Failed {
-        /// Stable code.
+        /// Stable code; `incomplete` when part of it is there.
         code: String,
         /// One sentence for a person.
         message: String,
@@ -77,7 +78,7 @@ pub enum Do {
 /// What this process is doing about a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// A command about it is on its way; `seq` is the attempt that was known before.
+    /// A command about it is on its way; `before` is the attempt that was known before.
     Recording { before: Option<Seq> },
     /// Its attempt is on its way to the remote log.
     Shipping { attempt: Seq, since_ms: u64 },
@@ -98,6 +99,9 @@ pub struct Steps {
     /// Runs that this process wants shown while they are written.
     shown: BTreeSet<RunId>,
     deliveries: BTreeMap<DeliveryId, Stage>,
+    /// What could not be recorded, and how far the state was: it is begun again only when the state
+    /// has moved on, as before that it would fail in the same way, at once and for ever.
+    refused: BTreeMap<Effect, Seq>,
     /// Tombstones whose keys are being deleted. Nobody waits for these at the end: what is left is
     /// done by the next process.
     deletions: BTreeSet<Seq>,
@@ -135,16 +139,6 @@ impl Steps {
         self.runs.is_empty() && self.deliveries.is_empty()
     }
 
-    /// How many runs this process is busy with.
-    pub fn runs_under_way(&self) -> usize {
-        self.runs.len()
-    }
-
-    /// How many deliveries this process is busy with.
-    pub fn deliveries_under_way(&self) -> usize {
-        self.deliveries.len()
-    }
-
     /// When it wants to be asked again although nothing happened.
     pub fn wake_at_ms(&self) -> Option<u64> {
         let shipping = self.deliveries.values().filter_map(|stage| match stage {
@@ -164,9 +158,12 @@ impl Steps {
             }
             Input::RunOver(run) => {
                 self.runs.remove(&run);
+                self.refused.insert(Effect::Run(run), state.cursor.seq);
             }
             Input::Refused(delivery) => {
                 self.deliveries.remove(&delivery);
+                self.refused
+                    .insert(Effect::Deliver(delivery), state.cursor.seq);
             }
             Input::Performed(delivery, outcome) => {
                 self.performed(state, &delivery, outcome, &mut out);
@@ -176,7 +173,8 @@ impl Steps {
             }
         }
         self.forget_what_is_over(state);
-        if !self.is_ending {
+        // A binary that must not decide cannot record an attempt, so it attempts nothing.
+        if !self.is_ending && state.unknown_critical.is_none() {
             self.begin_runs(state, &mut out);
             self.show_runs(state, &mut out);
             self.begin_deliveries(state, &mut out);
@@ -187,6 +185,7 @@ impl Steps {
     }
 
     fn forget_what_is_over(&mut self, state: &State) {
+        self.refused.retain(|_, seen| *seen == state.cursor.seq);
         let is_open = |seq: &Seq| {
             state
                 .vault
@@ -216,8 +215,8 @@ impl Steps {
                 continue;
             };
             let is_oldest = busy.insert(&run.session);
-            let has_room = self.runs.len() < RUNS_MAX;
-            if is_oldest && has_room && run.started.is_none() && self.runs.insert(id.clone()) {
+            let may_begin = self.runs.len() < RUNS_MAX && !self.refused.contains_key(effect);
+            if is_oldest && may_begin && run.started.is_none() && self.runs.insert(id.clone()) {
                 out.push(Do::Run(id.clone(), run.clone()));
             }
         }
@@ -306,7 +305,7 @@ impl Steps {
             if delivery.status == DeliveryStatus::Unknown || !busy.insert(&delivery.peer) {
                 continue;
             }
-            let is_begun = self.deliveries.contains_key(id);
+            let is_begun = self.deliveries.contains_key(id) || self.refused.contains_key(effect);
             let is_reachable = self.channels.contains(&delivery.channel);
             if is_begun || !is_reachable || self.deliveries.len() >= DELIVERIES_MAX {
                 continue;
@@ -392,3 +391,6 @@ fn first_step(
         DeliveryStatus::Streaming | DeliveryStatus::Attempted | DeliveryStatus::Unknown => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use super::support::{Gateway, Home};
 use moltbot_core::chain::Cursor;
 use moltbot_core::content::Opened;
 use moltbot_core::ids::{KeyId, Seq};
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::log::EventLog;
 use moltbot_store::memory_log::MemoryLog;
 use moltbot_store::replica::{Replica, ReplicaOptions};
@@ -76,7 +76,7 @@ pub(crate) async fn readable(replica: &Path) -> (Vec<String>, usize) {
     let mut log = MemoryLog::default();
     let restored = restore::restore(&replica, &mut log, &settings, &mut |_, _| {}).await;
     assert!(restored.unwrap() > 0);
-    let keyring = Keyring::in_memory(None);
+    let keyring = Keyring::in_memory(MasterKeys::default());
     keyring.load_remote(&replica, &settings).await.unwrap();
     let (mut texts, mut closed) = (Vec::new(), 0);
     for record in log.reader().read(Seq(1), usize::MAX).unwrap() {

@@ -76,10 +76,10 @@ fn a_master_key_may_be_set_later() {
 #[test]
 fn every_flipped_bit_and_truncation_of_a_stored_key_is_detected() {
     for master in [None, MASTER] {
-        let ring = Keyring::in_memory(master.clone());
+        let ring = Keyring::in_memory(master.clone().into());
         ring.create(&keys(1)).unwrap();
         let object = ring.object(&"k0".into()).unwrap();
-        let fresh = Keyring::in_memory(master);
+        let fresh = Keyring::in_memory(master.into());
         for bit in 0..object.len() * 8 {
             let mut damaged = object.to_vec();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -101,7 +101,7 @@ fn every_flipped_bit_and_truncation_of_a_stored_key_is_detected() {
 
 #[test]
 fn a_key_is_never_replaced_and_a_wrapped_one_is_bound_to_its_id() {
-    let ring = Keyring::in_memory(MASTER);
+    let ring = Keyring::in_memory(MASTER.into());
     ring.create(&keys(2)).unwrap();
     ring.create(&keys(2)).unwrap();
     assert!(ring.create(&[("k0".into(), DataKey([9; 32]))]).is_err());
@@ -113,8 +113,8 @@ fn a_key_is_never_replaced_and_a_wrapped_one_is_bound_to_its_id() {
 
 #[test]
 fn the_bytes_of_a_stored_key_are_frozen() {
-    let hex = |master| {
-        let ring = Keyring::in_memory(master);
+    let hex = |master: Option<MasterKey>| {
+        let ring = Keyring::in_memory(master.into());
         ring.create(&[("k".into(), DataKey([1; 32]))]).unwrap();
         moltbot_core::ids::hex(&ring.object(&"k".into()).unwrap())
     };
@@ -125,18 +125,18 @@ fn the_bytes_of_a_stored_key_are_frozen() {
 async fn missing_keys_are_fetched_from_the_remote_log() {
     let settings = StoreSettings::default();
     let replica = Replica::over(Arc::new(InMemory::new()), ReplicaKind::Memory);
-    let ring = Keyring::in_memory(MASTER);
+    let ring = Keyring::in_memory(MASTER.into());
     ring.create(&keys(40)).unwrap();
     for (id, _) in keys(40) {
         let object = ring.object(&id).unwrap();
         replica.create(&layout::key(&id), object).await.unwrap();
     }
-    let other = Keyring::in_memory(MASTER);
+    let other = Keyring::in_memory(MASTER.into());
     other.create(&keys(15)).unwrap();
     assert_eq!(other.load_remote(&replica, &settings).await.unwrap(), 25);
     assert_eq!(other.load_remote(&replica, &settings).await.unwrap(), 0);
     assert_eq!(other.get(&"k39".into()), Some(DataKey([39; 32])));
-    let wrong = Keyring::in_memory(Some(MasterKey([6; 32])));
+    let wrong = Keyring::in_memory(Some(MasterKey([6; 32])).into());
     let error = wrong.load_remote(&replica, &settings).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
@@ -278,7 +278,7 @@ fn the_keys_of_a_log_that_was_set_aside_are_not_left_behind() {
 async fn a_forgotten_key_opens_nothing_is_not_fetched_and_is_uploaded_until_it_is_removed() {
     let settings = StoreSettings::default();
     let replica = Replica::over(Arc::new(InMemory::new()), ReplicaKind::Memory);
-    let ring = Keyring::in_memory(MASTER);
+    let ring = Keyring::in_memory(MASTER.into());
     ring.create(&keys(4)).unwrap();
     let forgotten: Vec<KeyId> = vec!["k1".into(), "k2".into()];
     ring.conceal(&forgotten);
@@ -288,7 +288,7 @@ async fn a_forgotten_key_opens_nothing_is_not_fetched_and_is_uploaded_until_it_i
         let object = ring.object(&id).unwrap();
         replica.create(&layout::key(&id), object).await.unwrap();
     }
-    let restored = Keyring::in_memory(MASTER);
+    let restored = Keyring::in_memory(MASTER.into());
     restored.conceal(&forgotten);
     assert_eq!(restored.load_remote(&replica, &settings).await.unwrap(), 2);
     assert!(restored.object(&"k1".into()).is_none());
@@ -300,7 +300,7 @@ async fn a_forgotten_key_opens_nothing_is_not_fetched_and_is_uploaded_until_it_i
     let all: BTreeSet<KeyId> = forgotten.iter().cloned().collect();
     assert!(returned(&replica, &all).await.unwrap().is_empty());
     // One comes back; it still opens nothing.
-    let late = Keyring::in_memory(MASTER);
+    let late = Keyring::in_memory(MASTER.into());
     late.create(&keys(4)).unwrap();
     let object = late.object(&"k1".into()).unwrap();
     replica
@@ -317,7 +317,7 @@ async fn mixed(older: &MasterKey, newer: &MasterKey) -> Replica {
     let replica = Replica::over(Arc::new(InMemory::new()), ReplicaKind::Memory);
     let masters = [None, Some(older.clone()), Some(newer.clone())];
     for (place, master) in masters.into_iter().enumerate() {
-        let ring = Keyring::in_memory(master);
+        let ring = Keyring::in_memory(master.into());
         ring.create(&keys(3)).unwrap();
         let id = KeyId(format!("k{place}"));
         let object = ring.object(&id).unwrap();
@@ -359,7 +359,7 @@ async fn every_key_is_wrapped_anew_however_it_was_wrapped_and_however_often_that
         previous: None,
     };
     let ring = Keyring::open(home.path(), only.clone()).unwrap();
-    let fresh = Keyring::in_memory(only.current.clone());
+    let fresh = Keyring::in_memory(only.clone());
     assert_eq!(fresh.load_remote(&replica, &settings).await.unwrap(), 3);
     for (id, key) in keys(3) {
         assert_eq!((ring.get(&id), fresh.get(&id)), (Some(key), Some(key)));

@@ -64,6 +64,15 @@ pub struct MasterKeys {
     pub previous: Option<MasterKey>,
 }
 
+impl From<Option<MasterKey>> for MasterKeys {
+    fn from(current: Option<MasterKey>) -> MasterKeys {
+        MasterKeys {
+            current,
+            previous: None,
+        }
+    }
+}
+
 /// What a stored key is wrapped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrapping {

@@ -13,6 +13,7 @@ pub mod people;
 mod sessions;
 mod storage;
 mod system;
+mod workspace;
 
 use crate::gateway::{Gateway, Running, Stop};
 use crate::writer::{Intent, Refused};
@@ -32,7 +33,7 @@ pub use system::health;
 type Method = (&'static str, Scope, bool);
 
 /// The methods.
-const METHODS: [Method; 27] = [
+const METHODS: &[Method] = &[
     ("channels.status", Scope::Read, false),
     ("chat.abort", Scope::Write, false),
     ("chat.history", Scope::Read, false),
@@ -60,6 +61,10 @@ const METHODS: [Method; 27] = [
     ("storage.backup", Scope::Admin, true),
     ("storage.status", Scope::Read, false),
     ("system-presence", Scope::Read, false),
+    ("workspace.get", Scope::Admin, true),
+    ("workspace.list", Scope::Admin, false),
+    ("workspace.record", Scope::Admin, false),
+    ("workspace.status", Scope::Admin, false),
 ];
 
 /// Names of the methods, for `hello-ok`.
@@ -195,6 +200,10 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "storage.backup" => storage::backup(caller, running).await,
         "gateway.restart" => Ok(system::restart()),
         "status" => Ok(system::status(&caller.gateway, running)),
+        "workspace.get" => workspace::get(running, params).await,
+        "workspace.list" => workspace::list(running, params),
+        "workspace.record" => Ok(workspace::record(caller, running)),
+        "workspace.status" => Ok(running.files.status(running)),
         "system-presence" => Ok(system::presence(&caller.gateway, running)),
         _ => Ok(health(&caller.gateway, running)),
     }
