@@ -135,7 +135,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
         Some(Verb::Restore(args)) => restore::run(&settings, args).await?,
         Some(Verb::Workspace(verb)) => workspace::run(&settings, verb).await?,
-        Some(Verb::Doctor) => doctor::run(&settings).await?,
+        Some(Verb::Doctor) => Box::pin(doctor::run(&settings)).await?,
     }
     Ok(Served::Ended)
 }
