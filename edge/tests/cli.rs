@@ -48,7 +48,7 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 28] = [
         &[],
         &["serve"],
         &["follow"],
@@ -62,6 +62,9 @@ fn every_command_explains_itself() {
         &["peers", "list"],
         &["peers", "approve"],
         &["peers", "block"],
+        &["forget"],
+        &["keys"],
+        &["keys", "status"],
         &["log"],
         &["log", "verify"],
         &["log", "state"],

@@ -101,8 +101,8 @@ async fn copy(
     })
 }
 
-/// Copies the data keys; how many there are. One that was deleted stays deleted, but the newest of
-/// its scope must be there: without it a gateway takes the log for damaged.
+/// Copies the data keys; how many there are. One that was forgotten stays deleted, but one in use
+/// must be there: without it a gateway takes the log for damaged.
 async fn copy_keys(source: &Scan, log: &mut NewLog, named: &Named) -> Result<usize, StoreError> {
     let mut copied = 0;
     for (key, scope) in &named.keys {
@@ -123,7 +123,7 @@ async fn copy_keys(source: &Scan, log: &mut NewLog, named: &Named) -> Result<usi
 struct Named {
     /// Data keys, with what they seal.
     keys: Vec<(KeyId, String)>,
-    /// The newest key of each scope.
+    /// The key of each scope that is in use.
     vault: BTreeMap<String, KeyId>,
     snapshots: BTreeMap<Seq, Hash>,
 }
@@ -135,6 +135,9 @@ impl Named {
                 self.vault
                     .insert(created.scope.clone(), created.key.clone());
                 self.keys.push((created.key, created.scope));
+            }
+            Ok(Event::ContentForgotten(forgotten)) => {
+                self.vault.retain(|_, key| !forgotten.keys.contains(key));
             }
             Ok(Event::SnapshotTaken(taken)) => {
                 self.snapshots.insert(taken.seq, taken.object_hash);

@@ -213,9 +213,7 @@ async fn snapshots_blobs_and_deleted_keys_go_with_the_records_that_name_them() {
     add(&mut log, key_created("new", "s|a"), 30, None);
     ship(&source, &log).await;
     let blob = Bytes::from_static(b"sealed");
-    let hash = blobs::put(&source, blob.clone())
-        .await
-        .unwrap();
+    let hash = blobs::put(&source, blob.clone()).await.unwrap();
 
     // The key that was in use then is deleted by now, and nothing takes its place: no log.
     let target = place("damaged");

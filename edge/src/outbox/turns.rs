@@ -89,13 +89,8 @@ pub async fn run(
     }
     drop(typing);
     // What is not in the log was not said.
-    let outcome = match ended {
-        Err(Refused::Rejected(_)) => RunOutcome::Cancelled {
-            partial: String::new(),
-            usage: moltbot_agent::Usage::default(),
-        },
-        _ => outcome,
-    };
+    let is_said = started.is_ok() && !matches!(ended, Err(Refused::Rejected(_)));
+    let outcome = if is_said { outcome } else { unsaid() };
     chat.ended(&outcome, stop);
     running.live.end(&id);
 }
@@ -119,6 +114,14 @@ async fn give_up(
     }
     if let Some(session_key) = why.session_key {
         Chat::new(gateway, running, id, session_key).failed(why.code, &why.message);
+    }
+}
+
+/// How a run ended of which nothing is recorded that clients could be shown.
+fn unsaid() -> RunOutcome {
+    RunOutcome::Cancelled {
+        partial: String::new(),
+        usage: moltbot_agent::Usage::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `chat.*`: talking to the assistant.
 
 use super::Caller;
+use crate::auth::token;
 use crate::gateway::Running;
 use crate::limits::{
     HISTORY_BYTES_MAX, HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX, HISTORY_RETRY_MS,
@@ -29,7 +30,8 @@ pub(super) async fn send(caller: &Caller, params: &Params) -> Result<Value, Fail
         run: run.clone(),
         text: text.to_owned(),
     };
-    let payload = Hash::of(format!("{}\n{text}", canonical_key(key)).as_bytes());
+    let said = format!("{}\n{text}", canonical_key(key));
+    let payload = token::hash_of_text(&caller.gateway.token, &said);
     begin(caller, "chat.send", key, run, action, payload).await
 }
 
