@@ -55,6 +55,7 @@ fn scope_of(event: &Event) -> Scope {
         | Event::RunInterrupted(_)
         | Event::WriterStarted(_)
         | Event::SnapshotTaken(_) => Scope::Read,
+        Event::FileWritten(_) | Event::FileDeleted(_) | Event::DirectoryCreated(_) => Scope::Admin,
         _ => Scope::Pairing,
     }
 }

@@ -9,7 +9,7 @@ use super::base::{Agreed, Base};
 use super::compare::{self, Sides, Step};
 use super::exclude::Exclude;
 use super::root::{Found, Root};
-use super::scan::{Problem, Scan};
+use super::scan::Scan;
 use super::tree::{self, Recorded, Tree, Version};
 use super::{Pass, Progress, Report};
 use crate::limits::FILES_AT_ONCE;
