@@ -14,7 +14,7 @@ use moltbot_store::blobs;
 use moltbot_store::claim::{ClaimRequest, claim};
 use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::fork::fork;
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::layout;
 use moltbot_store::log::EventLog;
 use moltbot_store::memory_log::MemoryLog;
@@ -102,7 +102,7 @@ async fn ship(replica: &Replica, log: &[Record]) {
 }
 
 async fn put_key(replica: &Replica, id: &str) {
-    let keyring = Keyring::in_memory(None);
+    let keyring = Keyring::in_memory(MasterKeys::default());
     let id = KeyId::from(id);
     keyring.create(&[(id.clone(), DataKey([7; 32]))]).unwrap();
     let object = keyring.object(&id).unwrap();
@@ -131,13 +131,14 @@ async fn start(replica: &Replica, instance: &str) -> Result<Epoch, StoreError> {
         software: "test".to_owned(),
         nonce: instance.to_owned(),
     };
-    let (mut log, keyring) = (MemoryLog::new(), Keyring::in_memory(None));
+    let (mut log, keyring) = (MemoryLog::new(), Keyring::in_memory(MasterKeys::default()));
     let claimed = claim(
         replica,
         &mut log,
         &keyring,
         &request,
         &settings(),
+        &mut |_| false,
         &mut |_, _| {},
     )
     .await?;
