@@ -6,6 +6,7 @@ use crate::event::Usage;
 use crate::ids::{
     DeliveryId, DeviceId, Entropy, Epoch, InstanceId, PeerId, PrincipalId, RequestId, RunId, Seq,
 };
+use crate::storage::CheckpointKey;
 use crate::time::Timestamp;
 
 /// An intent, stamped from outside.
@@ -113,6 +114,11 @@ pub enum Action {
         object_hash: Hash,
         /// The size of the object.
         bytes: u64,
+    },
+    /// Checkpoints are signed with this key from now on. Nothing changes when they are already.
+    UseCheckpointKey {
+        /// The public part of it.
+        public_key: CheckpointKey,
     },
     /// Strangers were refused.
     RecordRefusals {

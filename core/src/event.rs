@@ -14,6 +14,7 @@ use crate::ids::{
     DeliveryId, DeviceId, Epoch, InstanceId, KeyId, PeerId, PrincipalId, RequestId, RunId, Seq,
     SessionId,
 };
+use crate::storage::CheckpointKey;
 use crate::time::Timestamp;
 use crate::upcast;
 use serde::{Deserialize, Serialize};
@@ -134,6 +135,7 @@ kinds! {
     57 "delivery_begun"           DeliveryBegun 1 true;
     58 "delivery_posted"          DeliveryPosted 1 true;
     59 "delivery_returned"        DeliveryReturned 1 true;
+    62 "checkpoint_key_used"      CheckpointKeyUsed 1 false;
     90 "principal_identified"     PrincipalIdentified 1 true;
 }
 
@@ -197,6 +199,12 @@ events! {
         object_hash: Hash,
         /// Size of the snapshot object.
         bytes: u64,
+    }
+
+    /// From here on, checkpoints of this log are signed with this key.
+    CheckpointKeyUsed {
+        /// The public part of it.
+        public_key: CheckpointKey,
     }
 
     /// The command behind the records since the previous one carried an idempotency key.
@@ -619,9 +627,10 @@ impl Event {
             Event::DeliveryBegun(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryPosted(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryReturned(event) => format!("delivery/{}", event.delivery),
-            Event::WriterStarted(_) | Event::SnapshotTaken(_) | Event::DurabilityLowered(_) => {
-                "storage".to_owned()
-            }
+            Event::WriterStarted(_)
+            | Event::SnapshotTaken(_)
+            | Event::DurabilityLowered(_)
+            | Event::CheckpointKeyUsed(_) => "storage".to_owned(),
             Event::PrincipalIdentified(event) => format!("principal/{}", event.principal),
             Event::CommandRecorded(_) => "command".to_owned(),
             Event::DataKeyCreated(_) => "vault".to_owned(),

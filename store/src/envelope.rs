@@ -109,16 +109,13 @@ fn prefix<'a>(form: Form, place: &str, bytes: &'a [u8]) -> Result<Prefix<'a>, St
     let mut fields = Fields::new(place, bytes);
     let magic: [u8; MAGIC_BYTES] = fields.array()?;
     if magic != form.magic {
-        let same_kind = magic.split_last().map(|(_, kind)| kind)
-            == form.magic.split_last().map(|(_, kind)| kind);
-        return Err(corrupt(
-            place,
-            if same_kind {
-                "it was written by another version of this software".to_owned()
-            } else {
-                format!("it is not a {}", form.noun)
-            },
-        ));
+        let ([kind @ .., found], [known_kind @ .., known]) = (magic, form.magic);
+        let is_same_kind = kind == known_kind;
+        return Err(if is_same_kind && found > known {
+            StoreError::newer(place, form.noun, u64::from(found), known)
+        } else {
+            corrupt(place, format!("it is not a {}", form.noun))
+        });
     }
     let header_bytes = fields.size()?;
     let content_bytes = fields.size()?;

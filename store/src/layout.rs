@@ -4,6 +4,7 @@
 //! head/<epoch:010>.json               one per takeover, create-only, never deleted
 //! log/<first_seq:020>.seg             a segment, create-only
 //! snapshot/<seq:020>.snap             a snapshot of the state
+//! checkpoint/<seq:020>.json           a signed checkpoint
 //! keys/<id>                           a data key
 //! blob/<hash>                         a sealed payload too large for a record
 //! orphan/<epoch:010>-<writer>/<first_seq:020>.seg    a tail that lost against another writer
@@ -20,6 +21,8 @@ pub const HEADS: &str = "head";
 pub const SEGMENTS: &str = "log";
 /// Folder of the snapshots.
 pub const SNAPSHOTS: &str = "snapshot";
+/// Folder of the signed checkpoints.
+pub const CHECKPOINTS: &str = "checkpoint";
 /// Folder of the data keys.
 pub const KEYS: &str = "keys";
 /// Folder of the blobs.
@@ -43,6 +46,11 @@ pub fn segment(first: Seq) -> Path {
 /// The snapshot of the state after this record.
 pub fn snapshot(seq: Seq) -> Path {
     Path::from(format!("{SNAPSHOTS}/{:020}.snap", seq.0))
+}
+
+/// The signed checkpoint that ends with this record.
+pub fn checkpoint(seq: Seq) -> Path {
+    Path::from(format!("{CHECKPOINTS}/{:020}.json", seq.0))
 }
 
 /// A data key.
@@ -73,7 +81,7 @@ pub fn probe(name: &str) -> Path {
     Path::from(format!("{PROBES}/{name}/probe"))
 }
 
-/// The number in the file name of a head, segment or snapshot.
+/// The number in the file name of a head, segment, snapshot or checkpoint.
 pub fn number(path: &Path) -> Option<u64> {
     path.filename()?.split('.').next()?.parse().ok()
 }

@@ -1,5 +1,6 @@
 //! The local log and its replica.
 pub mod blobs;
+pub mod checkpoint;
 pub mod claim;
 pub mod diagnosis;
 mod envelope;

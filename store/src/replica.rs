@@ -17,7 +17,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig,
+    ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
 };
 use std::fmt;
 use std::future::Future;
@@ -181,6 +181,17 @@ impl Replica {
             }),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("read", path, &error)),
+        }
+    }
+
+    /// Deletes an object; one that is not there is none the worse for it.
+    pub async fn delete(&self, path: &Path) -> Result<(), StoreError> {
+        match self
+            .bounded("delete", path, self.store.delete(path))
+            .await?
+        {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed("delete", path, &error)),
         }
     }
 

@@ -122,6 +122,16 @@ pub async fn verify(
     settings: &StoreSettings,
     progress: &mut Progress<'_>,
 ) -> Result<Verified, StoreError> {
+    verify_each(replica, settings, progress, &mut |_| {}).await
+}
+
+/// [`verify`], and shows each record to `see`, in order, once it is verified.
+pub async fn verify_each(
+    replica: &Replica,
+    settings: &StoreSettings,
+    progress: &mut Progress<'_>,
+    see: &mut (dyn FnMut(&Record) + Send),
+) -> Result<Verified, StoreError> {
     let survey = survey(replica).await?;
     let mut verified = Verified {
         records: 0,
@@ -132,6 +142,7 @@ pub async fn verify(
     };
     let mut chain = Chain::open(replica, &survey, Seq::ZERO, settings.restore_concurrency);
     while let Some(fetched) = chain.next().await? {
+        fetched.segment.records.iter().for_each(&mut *see);
         verified.records += fetched.segment.records.len() as u64;
         verified.head = fetched.segment.header.to();
         verified.segments += 1;

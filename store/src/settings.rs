@@ -35,6 +35,13 @@ pub const CHECKPOINT_BATCH_BYTES: usize = 256 << 10;
 /// An object larger than this is not read; the largest snapshot fits.
 pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 
+/// A checkpoint; a larger one is not read.
+pub const CHECKPOINT_BYTES_MAX: usize = 4 << 10;
+/// Checkpoints that are never thinned out, the newest ones.
+pub const CHECKPOINTS_NEWEST_KEPT: usize = 64;
+/// Checkpoints that are read at the same time.
+pub const CHECKPOINTS_READ_AT_ONCE: usize = 8;
+
 /// A request to the object store that takes longer has failed, with unknown outcome.
 pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
 

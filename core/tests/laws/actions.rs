@@ -6,6 +6,7 @@ use moltbot_core::command::Action;
 use moltbot_core::event::Usage;
 use moltbot_core::ids::{DeliveryId, RequestId, RunId};
 use moltbot_core::state::State;
+use moltbot_core::storage::CheckpointKey;
 use proptest::sample::Index;
 
 impl Intent {
@@ -70,7 +71,10 @@ impl Intent {
 
 fn housekeeping(state: &State, what: u8) -> Action {
     let cursor = state.cursor;
-    match what % 4 {
+    match what % 5 {
+        4 => Action::UseCheckpointKey {
+            public_key: CheckpointKey([7; 32]),
+        },
         3 => Action::RecordLoweredDurability {
             what: "delivery_attempted".into(),
             seq: cursor.seq,
