@@ -8,8 +8,8 @@ use crate::command::{Action, Command};
 use crate::content::Content;
 use crate::error::Rejection;
 use crate::event::{
-    CheckpointKeyUsed, CommandRecorded, DataKeyCreated, DurabilityLowered, Event, SnapshotTaken, StrangersRefused,
-    WriterStarted,
+    CheckpointKeyUsed, CommandRecorded, DataKeyCreated, DurabilityLowered, Event, SnapshotTaken,
+    StrangersRefused, WriterStarted,
 };
 use crate::ids::{Entropy, KeyId, Seq};
 use crate::limits::{IDEMPOTENCY_TTL_MS, INLINE_TEXT_BYTES_MAX};

@@ -5,6 +5,7 @@
 //! No command is accepted before all of it is done.
 
 use crate::channels::Channels;
+use crate::checkpoints::Checkpoints;
 use crate::exit::{Exit, Failure};
 use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
@@ -50,6 +51,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let store_settings = StoreSettings::default();
     let model = models::build(settings)?;
     let channels = Channels::new(settings)?;
+    let checkpoints = Checkpoints::open(settings)?;
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
     tokio::spawn(self_test::watch(Arc::clone(gateway), replica.clone()));
     let (mut log, keyring) = open_log(gateway, &store_settings).await?;
@@ -97,6 +99,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         live: LiveRuns::default(),
         model,
         backups: Backups::default(),
+        checkpoints,
         channels,
     });
     let writer = spawn_writer(gateway, writer)?;

@@ -9,6 +9,7 @@ use crate::auth::grant::Grants;
 use crate::auth::limiter::Limiter;
 use crate::auth::token::Secret;
 use crate::channels::Channels;
+use crate::checkpoints::Checkpoints;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::reader::Reader;
@@ -17,7 +18,7 @@ use crate::self_test::SelfTests;
 use crate::settings::Settings;
 use crate::stamp;
 use crate::storage::Backups;
-use crate::view::View;
+use crate::view::{Model as ReadModel, View};
 use crate::writer::{Accepted, Commands, Intent, Refused};
 use crate::ws::hub::Hub;
 use moltbot_agent::Model;
@@ -129,6 +130,8 @@ pub struct Running {
     pub model: Arc<dyn Model>,
     /// Backups under way.
     pub backups: Backups,
+    /// Signs what was shipped, unless nobody wants that.
+    pub checkpoints: Option<Checkpoints>,
     /// Chat platforms.
     pub channels: Channels,
 }
@@ -228,6 +231,14 @@ impl Running {
         tokio::time::timeout(Duration::from_millis(wait_ms), shipped)
             .await
             .unwrap_or(false)
+    }
+
+    /// Why nothing can be recorded, in a sentence, if that is so: the log holds something that this
+    /// version does not know and must not ignore. Such a record comes from a newer version before this
+    /// process began, so the answer never changes.
+    pub fn read_only(&self) -> Option<String> {
+        let unknown = |model: &ReadModel| model.state.unknown_critical;
+        self.view.read(unknown).map(|unknown| unknown.to_string())
     }
 
     /// The last record that is safe in the remote log.

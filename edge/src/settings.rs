@@ -19,8 +19,10 @@ use std::time::Duration;
 use url::Url;
 
 mod channels;
+mod checkpoints;
 
 pub use channels::TelegramBot;
+pub use checkpoints::{CheckpointSettings, Seed};
 
 /// The default port.
 pub const PORT: u16 = 18_789;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub remote: Remote,
     /// Wraps data keys in the remote.
     pub master_key: Option<[u8; 32]>,
+    /// How the log is vouched for.
+    pub checkpoints: CheckpointSettings,
     /// This installation, when given from outside.
     pub instance: Option<InstanceId>,
     /// Proxies and public address.
@@ -100,11 +104,13 @@ impl Settings {
         let home = wrong.or_default(home(flags, env));
         let ip = wrong.or(bind(flags, env), Ipv4Addr::LOCALHOST.into());
         let port = wrong.or(port(flags, env), PORT);
+        let remote = wrong.or_default(remote(&home, env));
         let settings = Settings {
             listen: SocketAddr::new(ip, port),
             takeover: flags.takeover,
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
-            remote: wrong.or_default(remote(&home, env)),
+            checkpoints: wrong.or_default(checkpoints::read(&remote, env)),
+            remote,
             master_key: env("MOLTBOT_MASTER_KEY").map(|key| master_key(&key)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
             place: wrong.or_default(place(env)),
@@ -332,12 +338,17 @@ fn utc_offset_minutes(env: &dyn Fn(&str) -> Option<String>) -> Result<i32, Failu
     minutes.ok_or_else(|| wrong("MOLTBOT_UTC_OFFSET_MINUTES must be a number, as 480 for UTC+8"))
 }
 
-/// `never`, or a number with `s`, `m` or `h`.
 fn sleep_after(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Duration>, Failure> {
     let text = env("SANDBOX_SLEEP_AFTER").unwrap_or_default();
+    duration(&text)
+        .ok_or_else(|| wrong("SANDBOX_SLEEP_AFTER must be never or a time, as 30s, 10m or 1h"))
+}
+
+/// `never` or nothing, or a number with `s`, `m` or `h`.
+fn duration(text: &str) -> Option<Option<Duration>> {
     let text = text.trim();
     if text.is_empty() || text == "never" {
-        return Ok(None);
+        return Some(None);
     }
     let (number, unit_s) = match text.char_indices().next_back() {
         Some((at, 's')) => (&text[..at], 1),
@@ -346,12 +357,8 @@ fn sleep_after(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Duration>,
         _ => ("", 0),
     };
     let seconds = number.parse().ok().and_then(|n: u64| n.checked_mul(unit_s));
-    match seconds {
-        Some(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds))),
-        _ => Err(wrong(
-            "SANDBOX_SLEEP_AFTER must be never or a time, as 30s, 10m or 1h",
-        )),
-    }
+    let seconds = seconds.filter(|seconds| *seconds > 0)?;
+    Some(Some(Duration::from_secs(seconds)))
 }
 
 fn wrong(message: &str) -> Failure {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 /// Their values show nothing that must be hidden.
-const PLAIN: [&str; 44] = [
+const PLAIN: [&str; 46] = [
     "ANTHROPIC_BASE_URL",
     "AI_GATEWAY_BASE_URL",
     "AWS_DEFAULT_REGION",
@@ -27,6 +27,8 @@ const PLAIN: [&str; 44] = [
     "DISCORD_PUBLIC_KEY",
     "E2E_TEST_MODE",
     "MOLTBOT_BIND",
+    "MOLTBOT_CHECKPOINT_EVERY",
+    "MOLTBOT_CHECKPOINT_URL",
     "MOLTBOT_CONTROL_UI_DIR",
     "MOLTBOT_HOME",
     "MOLTBOT_INSTANCE_ID",
@@ -56,7 +58,7 @@ const PLAIN: [&str; 44] = [
 /// Variables whose values no line, answer or file may show, beside all that are called a key, a
 /// token, a secret or a password. Not all of them are read by this process; whoever sets them for
 /// its neighbours expects the same.
-pub const SECRET: [&str; 22] = [
+pub const SECRET: [&str; 23] = [
     "AI_GATEWAY_API_KEY",
     "ANTHROPIC_API_KEY",
     "AWS_ACCESS_KEY_ID",
@@ -69,6 +71,7 @@ pub const SECRET: [&str; 22] = [
     "CLOUDFLARE_AI_GATEWAY_API_KEY",
     "CLOUDFLARE_API_TOKEN",
     "DISCORD_BOT_TOKEN",
+    "MOLTBOT_CHECKPOINT_KEY",
     "MOLTBOT_GATEWAY_TOKEN",
     "MOLTBOT_MASTER_KEY",
     "OPENAI_API_KEY",

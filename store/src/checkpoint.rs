@@ -32,7 +32,7 @@
 mod audit;
 mod shelf;
 
-pub use audit::{Audit, Finding, Report, prove};
+pub use audit::{Audit, Finding, Report, hold, prove};
 pub use shelf::{Held, all, get, newest, put, thin};
 
 use crate::envelope::corrupt;
@@ -136,15 +136,17 @@ impl Signed {
             public_key: self.public_key,
             signature: hex(&self.signature),
         };
-        let mut bytes = serde_json::to_vec(&object)
-            .map_err(|error| StoreError::Internal(format!("cannot encode a checkpoint: {error}")))?;
+        let mut bytes = serde_json::to_vec(&object).map_err(|error| {
+            StoreError::Internal(format!("cannot encode a checkpoint: {error}"))
+        })?;
         bytes.push(b'\n');
         Ok(bytes)
     }
 
     /// The checkpoint in the object or file at `place`. Says nothing about its signature.
     pub fn decode(place: &str, bytes: &[u8]) -> Result<Signed, StoreError> {
-        let bad = |error: serde_json::Error| corrupt(place, format!("it is no checkpoint: {error}"));
+        let bad =
+            |error: serde_json::Error| corrupt(place, format!("it is no checkpoint: {error}"));
         let Format { format } = serde_json::from_slice(bytes).map_err(bad)?;
         if format > u64::from(FORMAT) {
             return Err(StoreError::newer(place, "checkpoint", format, FORMAT));

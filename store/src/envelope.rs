@@ -111,7 +111,7 @@ fn prefix<'a>(form: Form, place: &str, bytes: &'a [u8]) -> Result<Prefix<'a>, St
     if magic != form.magic {
         let ([kind @ .., found], [known_kind @ .., known]) = (magic, form.magic);
         let is_same_kind = kind == known_kind;
-        return Err(if is_same_kind && found > known {
+        return Err(if is_same_kind && found > known && !is_ours(form, bytes) {
             StoreError::newer(place, form.noun, u64::from(found), known)
         } else {
             corrupt(place, format!("it is not a {}", form.noun))
@@ -134,6 +134,13 @@ fn prefix<'a>(form: Form, place: &str, bytes: &'a [u8]) -> Result<Prefix<'a>, St
         packed_bytes,
         packed_at: PREFIX_BYTES + header_bytes + CRC_BYTES,
     })
+}
+
+/// Whether these bytes are of this form but for the version in their magic: then that was damaged.
+fn is_ours(form: Form, bytes: &[u8]) -> bool {
+    let mut ours = bytes.to_vec();
+    ours.splice(..MAGIC_BYTES, form.magic);
+    prefix(form, "", &ours).is_ok()
 }
 
 /// The error for bytes that are not what was written.

@@ -229,6 +229,10 @@ impl Keyring {
         let key = match bytes {
             [VERSION, PLAIN, key @ ..] => key.to_vec(),
             [VERSION, WRAPPED, wrapped @ ..] => self.unwrap(id, wrapped)?,
+            [form, ..] if *form > VERSION => {
+                let found = u64::from(*form);
+                return Err(StoreError::newer(path.as_ref(), "data key", found, VERSION));
+            }
             _ => return Err(damaged("it has a form this version does not know")),
         };
         key.try_into()

@@ -39,6 +39,9 @@ pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 pub const CHECKPOINT_BYTES_MAX: usize = 4 << 10;
 /// Checkpoints that are never thinned out, the newest ones.
 pub const CHECKPOINTS_NEWEST_KEPT: usize = 64;
+/// Checkpoints of one place that are read when a log is held against them, the newest ones: they
+/// vouch for everything before.
+pub const CHECKPOINTS_READ_MAX: usize = 1_000;
 /// Checkpoints that are read at the same time.
 pub const CHECKPOINTS_READ_AT_ONCE: usize = 8;
 

@@ -12,7 +12,13 @@ use moltbot_agent::Choice;
 use moltbot_agent::model::KeyCheck;
 use moltbot_channels::Channel as _;
 use moltbot_channels::telegram::Telegram;
+use moltbot_core::event::Event;
+use moltbot_core::record::Record;
+use moltbot_core::state::UnknownCritical;
+use moltbot_store::checkpoint::{self, Audit};
+use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::replica::Replica;
+use moltbot_store::settings::StoreSettings;
 use moltbot_store::{restore, self_test};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -33,10 +39,13 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
         check_telegram(settings),
         in_time(check_replica(settings)),
     );
+    // Looks for what the check before may have made.
+    let log = check_log(settings).await;
     findings.extend(model.map(|found| ("model", found)));
     findings.extend(access.into_iter().map(|found| ("access", found)));
     findings.extend(telegram.map(|found| ("telegram", found)));
     findings.push(("replica", replica));
+    findings.extend(log.map(|found| ("log", found)));
     let mut wrong = 0;
     for (name, finding) in &findings {
         match finding {
@@ -177,6 +186,51 @@ async fn in_time(check: impl Future<Output = Result<String, String>>) -> Result<
             limit.as_secs()
         ))
     })
+}
+
+/// Reads the whole log: is it whole, is it what was signed, does this version know all that it must?
+/// Why it cannot be reached is for another check.
+async fn check_log(settings: &Settings) -> Option<Result<String, String>> {
+    let limit = Duration::from_millis(DOCTOR_CHECK_MS_MAX);
+    match tokio::time::timeout(limit, read_log(settings)).await {
+        Ok(Err(error)) if error.kind() == ErrorKind::Transient => None,
+        Ok(found) => Some(found.unwrap_or_else(|error| Err(error.to_string()))),
+        Err(_) => Some(Ok(format!(
+            "too long to be read in {} s; see: moltbot log verify",
+            limit.as_secs()
+        ))),
+    }
+}
+
+async fn read_log(settings: &Settings) -> Result<Result<String, String>, StoreError> {
+    let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
+    let mut audit = Audit::new(checkpoint::all(&replica).await?, None);
+    let mut unknown = None;
+    let mut see = |record: &Record| {
+        audit.see(record);
+        let is_unknown = || matches!(record.event(), Ok(Event::Unknown(_)));
+        if record.critical && unknown.is_none() && is_unknown() {
+            unknown = Some(UnknownCritical {
+                seq: record.seq,
+                kind: record.kind,
+                version: record.version,
+            });
+        }
+    };
+    let bounds = StoreSettings::default();
+    let verified = restore::verify_each(&replica, &bounds, &mut |_, _| {}, &mut see).await?;
+    let report = audit.finish();
+    if let Some(unknown) = unknown {
+        return Ok(Err(unknown.to_string()));
+    }
+    if let Some(finding) = report.findings.first() {
+        return Ok(Err(finding.to_string()));
+    }
+    let signed = report.newest.map_or_else(
+        || "nothing of it signed yet".to_owned(),
+        |newest| format!("signed up to #{}", newest.checkpoint.cursor.seq),
+    );
+    Ok(Ok(format!("{} events, whole, {signed}", verified.records)))
 }
 
 /// Tries what the log relies on, then looks at what is there. A directory is only looked at, as by

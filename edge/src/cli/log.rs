@@ -1,7 +1,7 @@
 //! `moltbot log …` and `moltbot restore --dry-run`: reads the replica, which needs no running
 //! gateway and disturbs none.
 
-use super::say;
+use super::{checkpoint, say};
 use crate::exit::{Exit, Failure};
 use crate::gateway::Phase;
 use crate::settings::Settings;
@@ -26,8 +26,10 @@ const READ_BYTES: usize = 1 << 20;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Check every byte and link of the replicated log; prints its head
-    Verify,
+    /// Check every byte and link of the replicated log, and its checkpoints; prints its head
+    Verify(checkpoint::VerifyArgs),
+    /// Print the newest signed checkpoint
+    Checkpoint(checkpoint::ShowArgs),
     /// Print the replicated log as JSON lines, with hashes; sealed content stays sealed
     Export,
     /// Count what is in the replicated log
@@ -36,7 +38,9 @@ pub(super) enum Verb {
 
 pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Verify => verify(settings).await,
+        Verb::Verify(args) if args.is_offline() => checkpoint::prove(settings, &args).await,
+        Verb::Verify(args) => verify(settings, &args).await,
+        Verb::Checkpoint(args) => checkpoint::show(&open(settings)?, args).await,
         Verb::Export => each(settings, |record| say(export_line(record)))
             .await
             .map(|_| ()),
@@ -61,17 +65,19 @@ fn open(settings: &Settings) -> Result<Replica, Failure> {
     )?)
 }
 
-async fn verify(settings: &Settings) -> Result<(), Failure> {
+async fn verify(settings: &Settings, args: &checkpoint::VerifyArgs) -> Result<(), Failure> {
     let replica = open(settings)?;
     let bounds = StoreSettings::default();
-    let verified = restore::verify(&replica, &bounds, &mut |_, _| {}).await?;
+    let mut audit = checkpoint::audit(settings, &replica, args).await?;
+    let mut see = |record: &Record| audit.see(record);
+    let verified = restore::verify_each(&replica, &bounds, &mut |_, _| {}, &mut see).await?;
     say(format_args!(
         "whole: {} events in {} segments ({} bytes), epoch {}",
         verified.records, verified.segments, verified.bytes, verified.epoch
     ));
     say(format_args!("head:  {}", verified.head));
     say(format_args!("from:  {}", replica.location));
-    Ok(())
+    checkpoint::say_report(&audit.finish())
 }
 
 /// Restores the replica into memory and calls `see` for each record; gives the log.

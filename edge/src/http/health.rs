@@ -46,6 +46,9 @@ pub fn status(gateway: &Gateway) -> Response {
         body["headSeq"] = json!(head);
         body["shippedSeq"] = json!(running.shipped_seq());
         body["epoch"] = json!(running.epoch);
+        if let Some(why) = running.read_only() {
+            body["readOnly"] = json!(why);
+        }
     }
     reply::ok(&body)
 }

@@ -106,6 +106,9 @@ impl Steps {
 
     /// What to report first: all that was under way when the process before this one ended.
     pub fn recover(state: &State) -> Vec<Action> {
+        if state.unknown_critical.is_some() {
+            return Vec::new();
+        }
         let started = state.runs.iter().filter(|(_, run)| run.started.is_some());
         let interrupted = started.map(|(run, _)| Action::InterruptRun { run: run.clone() });
         let deliveries = state.deliveries.iter();
@@ -165,7 +168,8 @@ impl Steps {
             }
         }
         self.forget_what_is_over(state);
-        if !self.is_ending {
+        // Where nothing can be recorded, nothing must be done.
+        if !self.is_ending && state.unknown_critical.is_none() {
             self.begin_runs(state, &mut out);
             self.show_runs(state, &mut out);
             self.begin_deliveries(state, &mut out);

@@ -450,6 +450,7 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
             "storageConfigured": running.replica.kind.is_remote(),
             "devMode": gateway.settings.dev_mode,
             "bootId": gateway.boot_id,
+            "readOnly": running.read_only(),
             "model": { "provider": info.provider, "name": info.model },
         },
     }))

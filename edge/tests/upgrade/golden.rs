@@ -156,7 +156,16 @@ fn assert_begins_with(golden: &Path, exported: &str) {
     let exported = rows(exported);
     assert!(frozen.len() > 10 && exported.len() >= frozen.len());
     for (frozen, row) in frozen.iter().zip(&exported) {
-        for name in ["seq", "at", "actor", "cause", "stream", "kind", "prev_hash", "hash"] {
+        for name in [
+            "seq",
+            "at",
+            "actor",
+            "cause",
+            "stream",
+            "kind",
+            "prev_hash",
+            "hash",
+        ] {
             assert_eq!(frozen[name], row[name], "{name} of {frozen}");
         }
     }
@@ -170,7 +179,8 @@ async fn goes_on(golden: &Path, gateway: &Gateway) {
     let end = client.chat("main", "echo and on it goes", "new").await;
     assert_eq!(end["state"], "final");
     // The key of a message from before the upgrade still recognises it.
-    let again = json!({ "sessionKey": "main", "message": "echo 记住 this", "idempotencyKey": "r1" });
+    let again =
+        json!({ "sessionKey": "main", "message": "echo 记住 this", "idempotencyKey": "r1" });
     let again = client.request("chat.send", again).await.unwrap();
     assert_eq!(again["status"], "ok");
     gateway.shipped().await;

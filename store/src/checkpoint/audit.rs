@@ -177,45 +177,56 @@ impl Audit {
     }
 
     fn check(&self, held: &Held, is_vouched: bool) -> Result<(), Finding> {
-        let signed = genuine(held)?;
-        let place = held.place.clone();
+        let signed = &held.signed;
         let cursor = signed.checkpoint.cursor;
-        if self.head != Cursor::START && signed.checkpoint.log != self.first {
-            return Err(Finding::OtherLog {
-                place,
-                seq: cursor.seq,
-                signed: signed.checkpoint.log,
-                found: self.first,
-            });
-        }
-        let at = signed.checkpoint.at;
-        let Some((hash, named)) = self.found.get(&cursor.seq) else {
-            return Err(Finding::CutOff {
-                place,
-                signed: cursor,
-                head: self.head,
-                at,
-            });
-        };
-        if *hash != cursor.hash {
-            return Err(Finding::Rewritten {
-                place,
-                seq: cursor.seq,
-                signed: cursor.hash,
-                found: *hash,
-                at,
-            });
-        }
-        let expected = self.pinned.filter(|_| !is_vouched).or(*named);
+        let found = self.found.get(&cursor.seq);
+        hold(held, self.first, self.head, found.map(|(hash, _)| *hash))?;
+        let named = found.and_then(|(_, key)| *key);
+        let expected = self.pinned.filter(|_| !is_vouched).or(named);
         if expected != Some(signed.public_key) {
             return Err(Finding::OtherKey {
-                place,
+                place: held.place.clone(),
                 cursor,
                 key: signed.public_key,
                 expected: expected.map_or_else(|| "none".to_owned(), |key| key.to_string()),
             });
         }
         Ok(())
+    }
+}
+
+/// Holds one checkpoint against a log that begins with the record of hash `log` and ends with `head`;
+/// `found` is the hash of its record at the seq that was signed, if that is known. Says nothing
+/// about whose key it is.
+pub fn hold(held: &Held, log: Hash, head: Cursor, found: Option<Hash>) -> Result<(), Finding> {
+    let signed = genuine(held)?.checkpoint;
+    let place = || held.place.clone();
+    let (cursor, at) = (signed.cursor, signed.at);
+    if head != Cursor::START && signed.log != log {
+        return Err(Finding::OtherLog {
+            place: place(),
+            seq: cursor.seq,
+            signed: signed.log,
+            found: log,
+        });
+    }
+    if cursor.seq > head.seq {
+        return Err(Finding::CutOff {
+            place: place(),
+            signed: cursor,
+            head,
+            at,
+        });
+    }
+    match found.filter(|found| *found != cursor.hash) {
+        None => Ok(()),
+        Some(found) => Err(Finding::Rewritten {
+            place: place(),
+            seq: cursor.seq,
+            signed: cursor.hash,
+            found,
+            at,
+        }),
     }
 }
 

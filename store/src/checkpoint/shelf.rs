@@ -5,7 +5,9 @@ use crate::envelope::corrupt;
 use crate::error::{ErrorKind, StoreError};
 use crate::layout;
 use crate::replica::{Created, Replica};
-use crate::settings::{CHECKPOINTS_READ_AT_ONCE, CHECKPOINT_BYTES_MAX, CHECKPOINTS_NEWEST_KEPT};
+use crate::settings::{
+    CHECKPOINT_BYTES_MAX, CHECKPOINTS_NEWEST_KEPT, CHECKPOINTS_READ_AT_ONCE, CHECKPOINTS_READ_MAX,
+};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use moltbot_core::ids::Seq;
@@ -62,7 +64,10 @@ pub async fn get(replica: &Replica, seq: Seq) -> Result<Option<Held>, StoreError
     let signed = Signed::decode(&place, &bytes)?;
     if signed.checkpoint.cursor.seq != seq {
         let found = signed.checkpoint.cursor.seq;
-        return Err(corrupt(&place, format!("it was signed for record #{found}")));
+        return Err(corrupt(
+            &place,
+            format!("it was signed for record #{found}"),
+        ));
     }
     Ok(Some(Held { place, signed }))
 }
@@ -80,11 +85,12 @@ pub async fn newest(replica: &Replica) -> Result<Option<Held>, StoreError> {
     Ok(None)
 }
 
-/// Every checkpoint, oldest first. One that was thinned out meanwhile is left out; one that cannot
+/// Every checkpoint, or the newest [`CHECKPOINTS_READ_MAX`] where there are more, oldest first. One that was thinned out meanwhile is left out; one that cannot
 /// be read is an error.
 pub async fn all(replica: &Replica) -> Result<Vec<Held>, StoreError> {
-    let seqs = list(replica).await?;
-    let read = stream::iter(seqs)
+    let mut seqs = list(replica).await?;
+    let newest = seqs.split_off(seqs.len().saturating_sub(CHECKPOINTS_READ_MAX));
+    let read = stream::iter(newest)
         .map(|seq| get(replica, seq))
         .buffered(CHECKPOINTS_READ_AT_ONCE);
     let found: Vec<Option<Held>> = read.try_collect().await?;

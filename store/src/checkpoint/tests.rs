@@ -147,7 +147,10 @@ fn each_way_to_tamper_is_named_with_its_seq_and_both_hashes() {
     let (one, two) = (key(1), key(2));
     let log = log(30, &[(3, &one)]);
     let other = rewritten(&log, 20);
-    let held = [held(&one, statement(&log, 10)), held(&one, statement(&log, 25))];
+    let held = [
+        held(&one, statement(&log, 10)),
+        held(&one, statement(&log, 25)),
+    ];
     let only = |report: Report| {
         assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
         report.findings[0].clone()
@@ -183,7 +186,10 @@ fn each_way_to_tamper_is_named_with_its_seq_and_both_hashes() {
     // Who rewrites the log names a key of his own in it; a pinned key sees that.
     let renamed = super::tests::log(30, &[(3, &two)]);
     let own = super::tests::held(&two, statement(&renamed, 25));
-    assert_eq!(audit(&renamed, std::slice::from_ref(&own), None).findings, []);
+    assert_eq!(
+        audit(&renamed, std::slice::from_ref(&own), None).findings,
+        []
+    );
     let found = only(audit(&renamed, &[own], Some(&one)));
     assert!(matches!(found, Finding::OtherKey { .. }), "{found}");
 }
@@ -192,7 +198,10 @@ fn each_way_to_tamper_is_named_with_its_seq_and_both_hashes() {
 fn an_older_checkpoint_of_the_pinned_key_does_not_vouch_for_newer_ones_of_others() {
     let (one, two) = (key(1), key(2));
     let log = log(30, &[(3, &one), (15, &two)]);
-    let held = [held(&one, statement(&log, 10)), held(&two, statement(&log, 25))];
+    let held = [
+        held(&one, statement(&log, 10)),
+        held(&two, statement(&log, 25)),
+    ];
     assert_eq!(audit(&log, &held, None).findings, []);
     let report = audit(&log, &held, Some(&one));
     assert!(matches!(report.findings[..], [Finding::OtherKey { .. }]));
@@ -244,12 +253,18 @@ fn replica() -> Replica {
 async fn a_checkpoint_is_created_once_and_a_repetition_counts_only_for_the_same_history() {
     let (key, replica) = (key(1), replica());
     let log = log(12, &[]);
-    put(&replica, &key.sign(statement(&log, 10)).unwrap()).await.unwrap();
+    put(&replica, &key.sign(statement(&log, 10)).unwrap())
+        .await
+        .unwrap();
     let mut later = statement(&log, 10);
     later.at = Timestamp(1_900_000_000_000);
     put(&replica, &key.sign(later).unwrap()).await.unwrap();
     let found = newest(&replica).await.unwrap().unwrap();
-    assert_eq!(found.signed.checkpoint, statement(&log, 10), "the first one stays");
+    assert_eq!(
+        found.signed.checkpoint,
+        statement(&log, 10),
+        "the first one stays"
+    );
 
     let other = rewritten(&log, 4);
     let error = put(&replica, &key.sign(statement(&other, 10)).unwrap())
@@ -264,10 +279,16 @@ async fn a_checkpoint_is_created_once_and_a_repetition_counts_only_for_the_same_
     let created = replica.create(&layout::checkpoint(Seq(12)), moved).await;
     assert_eq!(created.unwrap(), Created::New);
     let error = get(&replica, Seq(12)).await.unwrap_err();
-    assert!(error.to_string().contains("signed for record #11"), "{error}");
+    assert!(
+        error.to_string().contains("signed for record #11"),
+        "{error}"
+    );
     assert!(all(&replica).await.is_err());
     // What the gateway goes on from is the newest that can be read.
-    assert_eq!(newest(&replica).await.unwrap().unwrap().signed, found.signed);
+    assert_eq!(
+        newest(&replica).await.unwrap().unwrap().signed,
+        found.signed
+    );
 }
 
 #[tokio::test]
@@ -275,13 +296,22 @@ async fn old_checkpoints_are_thinned_out_and_the_first_stays() {
     let (key, replica) = (key(1), replica());
     let log = log(300, &[]);
     for seq in 1..=300 {
-        put(&replica, &key.sign(statement(&log, seq)).unwrap()).await.unwrap();
+        put(&replica, &key.sign(statement(&log, seq)).unwrap())
+            .await
+            .unwrap();
     }
     assert!(thin(&replica).await.unwrap() > 200);
     assert_eq!(thin(&replica).await.unwrap(), 0);
     let all = all(&replica).await.unwrap();
-    let seqs: Vec<u64> = all.iter().map(|h| h.signed.checkpoint.cursor.seq.0).collect();
+    let seqs: Vec<u64> = all
+        .iter()
+        .map(|h| h.signed.checkpoint.cursor.seq.0)
+        .collect();
     assert_eq!((seqs[0], seqs[seqs.len() - 1]), (1, 300));
     assert!(seqs.len() <= 64 + 9, "{seqs:?}");
-    assert_eq!(audit(&log, &all, None).findings.len(), seqs.len(), "the log names no key");
+    assert_eq!(
+        audit(&log, &all, None).findings.len(),
+        seqs.len(),
+        "the log names no key"
+    );
 }

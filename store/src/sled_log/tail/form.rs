@@ -51,7 +51,11 @@ impl Header {
     pub(super) fn newer_form(file: &[u8]) -> Option<u8> {
         let blocks = file.chunks(TAIL_BLOCK_BYTES).take(2);
         let forms = blocks.filter_map(|block| match block.strip_prefix(&MAGIC)? {
-            [form, ..] if *form > FORM => Some(*form),
+            [form, rest @ ..] if *form > FORM => {
+                // Where all else is of our form, the version is what was damaged.
+                let ours = [&MAGIC[..], &[FORM], rest].concat();
+                Header::decode(&ours).is_none().then_some(*form)
+            }
             _ => None,
         });
         forms.max()
