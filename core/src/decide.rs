@@ -139,12 +139,12 @@ fn housekeeping(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
                 bytes: *bytes,
             });
         }
-        Action::UseCheckpointKey { public_key } => {
-            if draft.state.storage.checkpoint_key != Some(*public_key) {
-                draft.push(CheckpointKeyUsed {
-                    public_key: *public_key,
-                });
-            }
+        Action::UseCheckpointKey { public_key }
+            if draft.state.storage.checkpoint_key != Some(*public_key) =>
+        {
+            draft.push(CheckpointKeyUsed {
+                public_key: *public_key,
+            });
         }
         Action::RecordRefusals {
             prefix,

@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::gateway::Running;
 use crate::home;
 use crate::limits::CHECKPOINT_RETRY_MS;
-use crate::settings::Settings;
+use crate::settings::{Remote, Settings};
 use crate::stamp;
 use crate::writer::{Intent, Refused};
 use moltbot_core::actor::Actor;
@@ -33,7 +33,7 @@ use tracing::{debug, error, warn};
 pub struct Checkpoints {
     key: SigningKey,
     every: Duration,
-    copy: Option<Replica>,
+    copy: Option<Remote>,
     one_at_a_time: Mutex<()>,
     status: watch::Sender<Status>,
 }
@@ -44,7 +44,9 @@ struct Status {
     newest: Option<Signed>,
     /// Why the last attempt failed.
     error: Option<String>,
-    /// The newest one in the second place.
+    /// Whether the second place was looked at.
+    is_copy_known: bool,
+    /// The newest one in it.
     copied: Option<Seq>,
     /// Why that is not the newest of all.
     copy_error: Option<String>,
@@ -58,12 +60,10 @@ impl Checkpoints {
         let Some(every) = settings.checkpoints.every else {
             return Ok(None);
         };
-        let copy = settings.checkpoints.copy.as_ref();
-        let copy = copy.map(|copy| Replica::open(&copy.url, &copy.options));
         Ok(Some(Checkpoints {
             key: SigningKey::from_seed(&home::checkpoint_seed(settings)?.0)?,
             every,
-            copy: copy.transpose()?,
+            copy: settings.checkpoints.copy.clone(),
             one_at_a_time: Mutex::default(),
             status: watch::Sender::default(),
         }))
@@ -97,7 +97,7 @@ impl Checkpoints {
         });
         if let Some(copy) = &self.copy {
             json["copy"] = json!({
-                "location": copy.location,
+                "location": copy.location(),
                 "seq": status.copied,
                 "lastError": status.copy_error,
             });
@@ -134,7 +134,7 @@ impl Checkpoints {
         let signed = self.sign_and_put(running).await;
         self.status
             .send_modify(|status| status.error = signed.as_ref().err().cloned());
-        let copied = self.put_copy().await;
+        let copied = self.put_copy(running).await;
         self.status
             .send_modify(|status| status.copy_error = copied.as_ref().err().cloned());
         signed.and(copied)
@@ -170,51 +170,65 @@ impl Checkpoints {
     }
 
     /// Nothing is ever deleted there: a place where this gateway could is worth less.
-    async fn put_copy(&self) -> Result<(), String> {
+    async fn put_copy(&self, running: &Running) -> Result<(), String> {
+        let Some(copy) = &self.copy else {
+            return Ok(());
+        };
+        let copy = Replica::open(&copy.url, &copy.options).map_err(text)?;
+        let is_known = self.status.borrow().is_copy_known;
+        if !is_known {
+            let found = self.look(running, &copy).await.map_err(text)?;
+            self.status.send_modify(|status| {
+                status.copied = found.map(|found| found.checkpoint.cursor.seq);
+                status.is_copy_known = true;
+            });
+        }
         let (newest, copied) = {
             let status = self.status.borrow();
             (status.newest, status.copied)
         };
-        let (Some(copy), Some(newest)) = (&self.copy, newest) else {
+        let Some(newest) = newest else {
             return Ok(());
         };
         let seq = newest.checkpoint.cursor.seq;
-        if copied >= Some(seq) {
-            return Ok(());
+        if copied < Some(seq) {
+            checkpoint::put(&copy, &newest).await.map_err(text)?;
+            self.status.send_modify(|status| status.copied = Some(seq));
         }
-        checkpoint::put(copy, &newest).await.map_err(text)?;
-        self.status.send_modify(|status| status.copied = Some(seq));
         Ok(())
     }
 
-    /// Learns what is there already, and holds the log against it.
-    async fn look(&self, running: &Running) -> Result<(), StoreError> {
-        let beside = checkpoint::newest(&running.replica).await?;
-        let newest = beside.as_ref().map(|held| held.signed);
-        self.status.send_modify(|status| status.newest = newest);
-        let elsewhere = match &self.copy {
-            Some(copy) => checkpoint::newest(copy).await?,
-            None => None,
+    /// The newest checkpoint in a place, unless it speaks against this log: then that is said, and
+    /// counts for nothing.
+    async fn look(&self, running: &Running, place: &Replica) -> Result<Option<Signed>, StoreError> {
+        let Some(held) = checkpoint::newest(place).await? else {
+            return Ok(None);
         };
-        let copied = elsewhere.as_ref().map(|held| held.signed);
-        let copied = copied.map(|signed| signed.checkpoint.cursor.seq);
-        self.status.send_modify(|status| status.copied = copied);
         let (log, head) = running
             .view
             .read(|model| (model.state.storage.log, model.state.cursor));
-        for held in elsewhere.iter().chain(&beside) {
-            let seq = held.signed.checkpoint.cursor.seq;
-            let here = running.reader.log.cursor(seq)?;
-            if let Err(finding) = checkpoint::hold(held, log, head, here.map(|here| here.hash)) {
-                error!(%finding, "a signed checkpoint speaks against this log");
-                self.status.send_modify(|status| {
-                    status.alarm = Some(finding.to_string());
-                    // It says nothing about this log, so the next one is not held up by it.
-                    (status.newest, status.copied) = (None, None);
-                });
-                break;
+        let seq = held.signed.checkpoint.cursor.seq;
+        let found = running.reader.log.cursor(seq)?;
+        let found = found.map(|found| found.hash);
+        match checkpoint::hold(&held, log, head, found) {
+            Ok(()) => Ok(Some(held.signed)),
+            Err(finding) => {
+                let place = &place.location;
+                error!(%finding, place, "a signed checkpoint speaks against this log");
+                self.status
+                    .send_modify(|status| status.alarm = Some(finding.to_string()));
+                Ok(None)
             }
         }
+    }
+
+    /// Learns what is there already.
+    async fn begin(&self, running: &Running) -> Result<(), StoreError> {
+        let newest = self.look(running, &running.replica).await?;
+        self.status.send_modify(|status| status.newest = newest);
+        let copied = self.put_copy(running).await;
+        self.status
+            .send_modify(|status| status.copy_error = copied.err());
         Ok(())
     }
 }
@@ -226,7 +240,7 @@ pub async fn keep(running: Arc<Running>) {
     };
     let (first_ms, longest_ms) = CHECKPOINT_RETRY_MS;
     let mut retry_ms = first_ms;
-    while let Err(error) = checkpoints.look(&running).await {
+    while let Err(error) = checkpoints.begin(&running).await {
         warn!(%error, "older checkpoints cannot be read yet");
         retry_ms = pause(retry_ms, longest_ms).await;
     }

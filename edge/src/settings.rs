@@ -53,6 +53,17 @@ pub struct Remote {
     pub missing: Vec<&'static str>,
 }
 
+impl Remote {
+    /// Where it is, for people; holds no secret.
+    pub fn location(&self) -> String {
+        let Ok(url) = Url::parse(&self.url) else {
+            return String::new();
+        };
+        let host = url.host_str().unwrap_or_default();
+        format!("{}://{host}{}", url.scheme(), url.path())
+    }
+}
+
 /// All values.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -339,16 +350,15 @@ fn utc_offset_minutes(env: &dyn Fn(&str) -> Option<String>) -> Result<i32, Failu
 }
 
 fn sleep_after(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Duration>, Failure> {
-    let text = env("SANDBOX_SLEEP_AFTER").unwrap_or_default();
-    duration(&text)
-        .ok_or_else(|| wrong("SANDBOX_SLEEP_AFTER must be never or a time, as 30s, 10m or 1h"))
+    duration("SANDBOX_SLEEP_AFTER", env("SANDBOX_SLEEP_AFTER"))
 }
 
 /// `never` or nothing, or a number with `s`, `m` or `h`.
-fn duration(text: &str) -> Option<Option<Duration>> {
+fn duration(name: &str, text: Option<String>) -> Result<Option<Duration>, Failure> {
+    let text = text.unwrap_or_default();
     let text = text.trim();
     if text.is_empty() || text == "never" {
-        return Some(None);
+        return Ok(None);
     }
     let (number, unit_s) = match text.char_indices().next_back() {
         Some((at, 's')) => (&text[..at], 1),
@@ -357,8 +367,12 @@ fn duration(text: &str) -> Option<Option<Duration>> {
         _ => ("", 0),
     };
     let seconds = number.parse().ok().and_then(|n: u64| n.checked_mul(unit_s));
-    let seconds = seconds.filter(|seconds| *seconds > 0)?;
-    Some(Some(Duration::from_secs(seconds)))
+    match seconds {
+        Some(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(wrong(&format!(
+            "{name} must be never or a time, as 30s, 10m or 1h"
+        ))),
+    }
 }
 
 fn wrong(message: &str) -> Failure {

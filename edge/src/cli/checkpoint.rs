@@ -11,10 +11,12 @@ use moltbot_store::segment::{self, Segment};
 use std::path::{Path, PathBuf};
 use url::Url;
 
+const CHECKPOINT: &str =
+    "Also hold the log against this checkpoint: a file, or all in a place as s3://bucket/prefix";
+
 #[derive(Args, Default)]
 pub(super) struct VerifyArgs {
-    /// Also hold the log against this checkpoint: a file, or all in a place as s3://bucket/prefix
-    #[arg(long, value_name = "FILE|URL")]
+    #[arg(long, value_name = "FILE|URL", help = CHECKPOINT)]
     checkpoint: Option<String>,
     /// Only checkpoints that are signed with this key count
     #[arg(long, value_name = "HEX", value_parser = public_key)]

@@ -62,9 +62,7 @@ pub(super) fn read(
         })
     });
     let every = env("MOLTBOT_CHECKPOINT_EVERY").unwrap_or_else(|| EVERY.to_owned());
-    let every = duration(&every).ok_or_else(|| {
-        wrong("MOLTBOT_CHECKPOINT_EVERY must be never or a time, as 30s, 10m or 1h")
-    });
+    let every = duration("MOLTBOT_CHECKPOINT_EVERY", Some(every));
     let copy = env("MOLTBOT_CHECKPOINT_URL").map(|text| {
         let url = Url::parse(&text).ok();
         let is_known = url.is_some_and(|url| ["file", "s3"].contains(&url.scheme()));
@@ -122,7 +120,7 @@ mod tests {
                 "{message}"
             );
         }
-        let minutes = |n| Some(Duration::from_secs(n * 60));
+        let minutes = |n: u64| Some(Duration::from_secs(n * 60));
         assert_eq!(check("X", "").unwrap().every, minutes(10));
         assert_eq!(
             check("MOLTBOT_CHECKPOINT_EVERY", "2h").unwrap().every,

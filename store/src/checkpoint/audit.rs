@@ -165,13 +165,12 @@ impl Audit {
         let mut is_vouched = false;
         for held in self.by_seq.values().rev().flatten() {
             report.checkpoints += 1;
-            match self.check(held, is_vouched) {
-                Err(finding) => report.findings.push(finding),
-                Ok(()) => {
-                    is_vouched |= self.pinned == Some(held.signed.public_key);
-                    report.newest.get_or_insert(held.signed);
-                }
+            if let Err(finding) = self.check(held, is_vouched) {
+                report.findings.push(finding);
+                continue;
             }
+            is_vouched |= self.pinned == Some(held.signed.public_key);
+            report.newest.get_or_insert(held.signed);
         }
         report
     }
@@ -195,14 +194,14 @@ impl Audit {
     }
 }
 
-/// Holds one checkpoint against a log that begins with the record of hash `log` and ends with `head`;
+/// Holds one checkpoint against a log that begins with the record of hash `log` and ends with `end`;
 /// `found` is the hash of its record at the seq that was signed, if that is known. Says nothing
 /// about whose key it is.
-pub fn hold(held: &Held, log: Hash, head: Cursor, found: Option<Hash>) -> Result<(), Finding> {
+pub fn hold(held: &Held, log: Hash, end: Cursor, found: Option<Hash>) -> Result<(), Finding> {
     let signed = genuine(held)?.checkpoint;
     let place = || held.place.clone();
     let (cursor, at) = (signed.cursor, signed.at);
-    if head != Cursor::START && signed.log != log {
+    if end != Cursor::START && signed.log != log {
         return Err(Finding::OtherLog {
             place: place(),
             seq: cursor.seq,
@@ -210,11 +209,11 @@ pub fn hold(held: &Held, log: Hash, head: Cursor, found: Option<Hash>) -> Result
             found: log,
         });
     }
-    if cursor.seq > head.seq {
+    if cursor.seq > end.seq {
         return Err(Finding::CutOff {
             place: place(),
             signed: cursor,
-            head,
+            head: end,
             at,
         });
     }
