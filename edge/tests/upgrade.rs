@@ -13,3 +13,10 @@ mod support;
 
 #[path = "upgrade/golden.rs"]
 mod golden;
+
+#[path = "upgrade/newer.rs"]
+mod newer;
+#[path = "upgrade/snapshot.rs"]
+mod snapshot;
+#[path = "upgrade/unknown.rs"]
+mod unknown;

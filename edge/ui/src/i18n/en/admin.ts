@@ -192,7 +192,7 @@ export const admin = {
     "The backup fails. Everything up to {seq} is safe; {n} newer event is only on this machine. It keeps trying.",
   "backup.failing.other":
     "The backup fails. Everything up to {seq} is safe; {n} newer events are only on this machine. It keeps trying.",
-  "backup.readOnly": "Another machine has taken over this log. This one only reads.",
+  "backup.readOnly": "This gateway only reads its log and records nothing.",
   "backup.claiming": "Making sure that this machine is the only one that writes.",
   "backup.directory":
     "The backup, up to {seq}, is a directory on this machine. If this machine is lost, so is the backup.",
