@@ -48,7 +48,7 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["serve"],
         &["devices"],
@@ -63,6 +63,7 @@ fn every_command_explains_itself() {
         &["peers", "block"],
         &["log"],
         &["log", "verify"],
+        &["log", "checkpoint"],
         &["log", "export"],
         &["log", "stats"],
         &["restore"],
@@ -331,6 +332,7 @@ fn without_a_gateway_the_command_line_says_how_to_start_one() {
     }
     for arguments in [
         &["log", "verify"][..],
+        &["log", "checkpoint"],
         &["log", "export"],
         &["log", "stats"],
         &["restore", "--dry-run"],

@@ -418,7 +418,7 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
     if let Some(token) = &welcome.device_token {
         auth["deviceToken"] = json!(token.reveal());
     }
-    Ok(json!({
+    let mut hello = json!({
         "type": "hello-ok",
         "protocol": welcome.protocol,
         "server": { "version": env!("CARGO_PKG_VERSION"), "connId": format!("{}-{connection}", gateway.boot_id) },
@@ -450,8 +450,11 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
             "storageConfigured": running.replica.kind.is_remote(),
             "devMode": gateway.settings.dev_mode,
             "bootId": gateway.boot_id,
-            "readOnly": running.read_only(),
             "model": { "provider": info.provider, "name": info.model },
         },
-    }))
+    });
+    if let Some(why) = running.read_only() {
+        hello["moltbot"]["readOnly"] = json!(why);
+    }
+    Ok(hello)
 }

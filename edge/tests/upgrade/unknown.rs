@@ -226,6 +226,11 @@ async fn a_critical_kind_of_the_future_leaves_a_gateway_that_reads_and_does_noth
         assert_eq!(storage["state"], "read_only");
         assert_eq!(storage["lastError"], sentence);
         refuses_everything(&mut client, &sentence).await;
+        // No snapshot of a state that lacks something is left for others to find.
+        let backup = client.request("storage.backup", json!({})).await;
+        let refused = backup.unwrap_err()["message"].to_string();
+        assert!(refused.contains(&sentence), "{refused}");
+        assert!(!home.replica().join(layout::SNAPSHOTS).exists());
         // Who is not let in yet cannot be, and nobody crashes over it.
         let stranger = Device::new(2).connect(&gateway, &CHAT).await;
         assert!(stranger.is_err());

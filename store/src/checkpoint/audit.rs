@@ -7,7 +7,7 @@
 use super::{Held, Signed};
 use crate::segment::Segment;
 use moltbot_core::chain::{Cursor, Hash};
-use moltbot_core::event::Event;
+use moltbot_core::event::{CheckpointKeyUsed, Event};
 use moltbot_core::ids::Seq;
 use moltbot_core::record::Record;
 use moltbot_core::storage::CheckpointKey;
@@ -111,6 +111,8 @@ pub struct Report {
 pub struct Audit {
     by_seq: BTreeMap<Seq, Vec<Held>>,
     pinned: Option<CheckpointKey>,
+    /// The kind of the records that name keys; no others need to be decoded.
+    key_kind: u16,
     first: Hash,
     head: Cursor,
     /// Hash and key at each seq that was signed.
@@ -131,6 +133,7 @@ impl Audit {
         Audit {
             by_seq,
             pinned,
+            key_kind: key_kind(),
             first: Hash::ZERO,
             head: Cursor::START,
             found: BTreeMap::new(),
@@ -144,7 +147,9 @@ impl Audit {
             self.first = record.hash;
         }
         self.head = record.cursor();
-        if let Ok(Event::CheckpointKeyUsed(used)) = record.event() {
+        if record.kind == self.key_kind
+            && let Ok(Event::CheckpointKeyUsed(used)) = record.event()
+        {
             self.keys.push((record.seq, used.public_key));
         }
         if self.by_seq.contains_key(&record.seq) {
@@ -278,6 +283,11 @@ pub fn prove(segments: &[Segment], held: &Held) -> Result<u64, Finding> {
     }
     let all = segments.iter().flat_map(|segment| &segment.records);
     Ok(all.filter(|record| record.seq <= cursor.seq).count() as u64)
+}
+
+fn key_kind() -> u16 {
+    let public_key = CheckpointKey([0; 32]);
+    Event::from(CheckpointKeyUsed { public_key }).kind()
 }
 
 fn genuine(held: &Held) -> Result<&Signed, Finding> {
