@@ -204,13 +204,13 @@ impl Checkpoints {
         let Some(held) = checkpoint::newest(place).await? else {
             return Ok(None);
         };
-        let (log, head) = running
+        let (log, end) = running
             .view
             .read(|model| (model.state.storage.log, model.state.cursor));
         let seq = held.signed.checkpoint.cursor.seq;
         let found = running.reader.log.cursor(seq)?;
         let found = found.map(|found| found.hash);
-        match checkpoint::hold(&held, log, head, found) {
+        match checkpoint::hold(&held, log, end, found) {
             Ok(()) => Ok(Some(held.signed)),
             Err(finding) => {
                 let place = &place.location;

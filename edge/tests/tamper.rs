@@ -9,6 +9,8 @@
 )]
 #![allow(unreachable_pub, reason = "a module of a test has no outside")]
 
+#[path = "support/s3.rs"]
+mod s3;
 mod support;
 
 use moltbot_core::chain::{Cursor, Hash};
@@ -21,6 +23,7 @@ use moltbot_core::time::Timestamp;
 use moltbot_store::checkpoint::{Checkpoint, Signed, SigningKey};
 use moltbot_store::layout;
 use moltbot_store::segment::{self, Segment};
+use s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -457,6 +460,37 @@ async fn the_second_place_holds_what_the_first_may_lose_and_a_gateway_that_start
     assert!(
         alarm.contains("rewritten") && alarm.contains(&hash),
         "{alarm}"
+    );
+}
+
+#[tokio::test]
+async fn the_second_place_may_be_another_prefix_of_a_bucket() {
+    let mut server = S3Server::new();
+    server.start();
+    let (log, safe) = (format!("s3://{BUCKET}/log"), format!("s3://{BUCKET}/safe"));
+    let with = |home: Home| {
+        home.with("MOLTBOT_REPLICA_URL", &log)
+            .with("AWS_ENDPOINT_URL_S3", &server.url())
+            .with("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .with("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .with("AWS_REGION", "auto")
+    };
+    let home = with(Home::new()).with("MOLTBOT_CHECKPOINT_URL", &safe);
+    signed(&home).await;
+    let (code, out, error) = verify(&home, &[]);
+    assert_eq!(code, 0, "{error}");
+    // The same one in both places.
+    assert!(out.contains("by 2 of 2 checkpoints"), "{out}");
+
+    // Another log there, as somebody would put it who can write the bucket, and one look at the copy.
+    let other = with(Home::new()).with("MOLTBOT_REPLICA_URL", &format!("s3://{BUCKET}/other"));
+    signed(&other).await;
+    assert_eq!(verify(&other, &[]).0, 0);
+    refuses(&other, &["--checkpoint", &safe], &["another log", &safe]);
+    let (code, _, error) = verify(&other, &["--checkpoint", &format!("s3://{BUCKET}/nothing")]);
+    assert!(
+        code == CONFIGURATION && error.contains("no checkpoint in"),
+        "{error}"
     );
 }
 
