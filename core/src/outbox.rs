@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Something that has to happen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Effect {
     /// A model turn.
     Run(RunId),
     /// A reply to a channel.
     Deliver(DeliveryId),
+    /// The data keys that this record forgot are to be deleted everywhere.
+    DeleteKeys(Seq),
 }
 
 /// All that has to happen, oldest first.

@@ -11,15 +11,16 @@ use crate::device::Devices;
 use crate::error::CodecError;
 use crate::event::kind_name;
 use crate::idempotency::IdempotencyKeys;
-use crate::ids::{KeyId, Seq};
+use crate::ids::Seq;
 use crate::outbox::Outbox;
 use crate::peer::Peers;
 use crate::principal::Principals;
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::storage::Storage;
+use crate::vault::Vault;
+use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// The state after the record at `cursor`.
@@ -29,8 +30,8 @@ pub struct State {
     pub cursor: Cursor,
     /// Who writes, and the newest snapshot.
     pub storage: Storage,
-    /// The data key of each `stream|author`.
-    pub vault: BTreeMap<String, KeyId>,
+    /// The data key of each `stream|author`, and which were forgotten.
+    pub vault: Vault,
     /// Commands that may come again.
     pub idempotency: IdempotencyKeys,
     /// The configuration.
@@ -47,6 +48,8 @@ pub struct State {
     pub runs: Runs,
     /// Replies on their way to a channel.
     pub deliveries: Deliveries,
+    /// The assistant's files.
+    pub workspace: Workspace,
     /// What has to happen.
     pub outbox: Outbox,
     /// The first critical record this binary does not know: it must not decide.

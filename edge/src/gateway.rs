@@ -19,6 +19,7 @@ use crate::settings::Settings;
 use crate::stamp;
 use crate::storage::Backups;
 use crate::view::{Model as ReadModel, View};
+use crate::workspace::Files;
 use crate::writer::{Accepted, Commands, Intent, Refused};
 use crate::ws::hub::Hub;
 use moltbot_agent::Model;
@@ -117,7 +118,7 @@ pub struct Running {
     /// The way to the writer.
     pub commands: Commands,
     /// Reads records and opens content.
-    pub reader: Reader,
+    pub reader: Arc<Reader>,
     /// The way to the remote log.
     pub ship: ShipHandle,
     /// The remote log.
@@ -134,6 +135,8 @@ pub struct Running {
     pub checkpoints: Option<Checkpoints>,
     /// Chat platforms.
     pub channels: Channels,
+    /// The assistant's workspace.
+    pub files: Files,
 }
 
 impl Gateway {

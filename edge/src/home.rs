@@ -3,6 +3,9 @@
 //! ```text
 //! data/       the local log: a cache of the remote that may run ahead of it; a wipe removes only this
 //! replica/    the default remote
+//! blobs/      contents of files that wait for the remote, and some of those that are there
+//! workspace/  the assistant's files, unless they are elsewhere (MOLTBOT_WORKSPACE)
+//! workspace.base    what log and workspace last agreed on
 //! instance    stable id of this installation
 //! token       the gateway token, when none was given from outside (mode 0600)
 //! checkpoint.key    the seed of the key that signs checkpoints, likewise
@@ -21,6 +24,16 @@ use std::path::{Path, PathBuf};
 /// The local log.
 pub fn data(settings: &Settings) -> PathBuf {
     settings.home.join("data")
+}
+
+/// Blobs on this machine.
+pub fn blobs(settings: &Settings) -> PathBuf {
+    settings.home.join("blobs")
+}
+
+/// What log and workspace last agreed on.
+pub fn workspace_base(settings: &Settings) -> PathBuf {
+    settings.home.join("workspace.base")
 }
 
 /// Makes the directory if need be.
@@ -57,8 +70,8 @@ pub fn checkpoint_seed(settings: &Settings) -> Result<Seed, Failure> {
     if let Some(seed) = settings.checkpoints.seed {
         return Ok(seed);
     }
-    if let Some(master) = &settings.master_key {
-        let derived = blake3::derive_key("moltbot 2026 checkpoint signing key", master);
+    if let Some(master) = &settings.master_keys.current {
+        let derived = blake3::derive_key("moltbot 2026 checkpoint signing key", &master.0);
         return Ok(Seed(derived));
     }
     let path = settings.home.join("checkpoint.key");

@@ -12,7 +12,9 @@ use crate::variables::{self, Variables};
 use moltbot_agent::{Choice, ModelError, Provider};
 use moltbot_core::ids::InstanceId;
 use moltbot_store::diagnosis::Names;
+use moltbot_store::keys::{MasterKey, MasterKeys};
 use moltbot_store::replica::ReplicaOptions;
+use moltbot_store::settings::StoreSettings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use url::Url;
 
 mod channels;
 mod checkpoints;
+mod storage;
 
 pub use channels::TelegramBot;
 pub use checkpoints::{CheckpointSettings, Seed};
@@ -69,6 +72,8 @@ impl Remote {
 pub struct Settings {
     /// Everything the gateway keeps on this machine.
     pub home: PathBuf,
+    /// The assistant's files.
+    pub workspace: PathBuf,
     /// The address to listen on.
     pub listen: SocketAddr,
     /// Take the log over from another gateway.
@@ -77,8 +82,10 @@ pub struct Settings {
     pub token: Option<Secret>,
     /// Where the log is shipped to.
     pub remote: Remote,
-    /// Wraps data keys in the remote.
-    pub master_key: Option<[u8; 32]>,
+    /// Bounds and rhythm of the log and its replica.
+    pub store: StoreSettings,
+    /// Wrap data keys, here and in the remote.
+    pub master_keys: MasterKeys,
     /// How the log is vouched for.
     pub checkpoints: CheckpointSettings,
     /// This installation, when given from outside.
@@ -117,12 +124,14 @@ impl Settings {
         let port = wrong.or(port(flags, env), PORT);
         let remote = wrong.or_default(remote(&home, env));
         let settings = Settings {
+            workspace: workspace(&home, env),
             listen: SocketAddr::new(ip, port),
             takeover: flags.takeover,
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
             checkpoints: wrong.or_default(checkpoints::read(&remote, env)),
             remote,
-            master_key: env("MOLTBOT_MASTER_KEY").map(|key| master_key(&key)),
+            store: wrong.or_default(storage::store(env)),
+            master_keys: wrong.or_default(master_keys(env)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
             place: wrong.or_default(place(env)),
             telegram: wrong.or_default(channels::telegram(env)),
@@ -226,6 +235,11 @@ fn home(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, 
         (None, None, None) => return Err(wrong("set MOLTBOT_HOME or --home")),
     };
     Ok(std::path::absolute(&home).unwrap_or(home))
+}
+
+fn workspace(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let path = env("MOLTBOT_WORKSPACE").map_or_else(|| home.join("workspace"), PathBuf::from);
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// The values of all secret variables of the process environment.
@@ -333,9 +347,19 @@ fn place(env: &dyn Fn(&str) -> Option<String>) -> Result<Place, Failure> {
     })
 }
 
-/// Any text makes a master key; long random ones make good ones.
-fn master_key(text: &str) -> [u8; 32] {
-    blake3::derive_key("moltbot 2026 master key", text.trim().as_bytes())
+/// The previous one is only of use to somebody who has another one now.
+fn master_keys(env: &dyn Fn(&str) -> Option<String>) -> Result<MasterKeys, Failure> {
+    let key = |name| env(name).map(|text| MasterKey::from_text(&text));
+    let (current, previous) = (
+        key("MOLTBOT_MASTER_KEY"),
+        key("MOLTBOT_MASTER_KEY_PREVIOUS"),
+    );
+    if current.is_none() && previous.is_some() {
+        return Err(wrong(
+            "MOLTBOT_MASTER_KEY_PREVIOUS is set and MOLTBOT_MASTER_KEY is not: set the latter to the new master key",
+        ));
+    }
+    Ok(MasterKeys { current, previous })
 }
 
 fn utc_offset_minutes(env: &dyn Fn(&str) -> Option<String>) -> Result<i32, Failure> {
@@ -444,6 +468,17 @@ mod tests {
         ] {
             let failure = sleep(bad).unwrap_err();
             assert!(failure.message.contains("SANDBOX_SLEEP_AFTER"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_wait_before_shipping_has_bounds() {
+        let store = |text| read(&[("MOLTBOT_SHIP_LINGER_MS", text)]).map(|s| s.store);
+        let set = store("100").unwrap();
+        assert_eq!((set.linger_ms, set.linger_idle_ms), (100, 100));
+        for bad in ["9", "60001", "-1", "0.1", "soon"] {
+            let failure = store(bad).unwrap_err();
+            assert!(failure.message.contains("MOLTBOT_SHIP_LINGER_MS"), "{bad}");
         }
     }
 

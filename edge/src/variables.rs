@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 /// Their values show nothing that must be hidden.
-const PLAIN: [&str; 46] = [
+const PLAIN: &[&str] = &[
     "ANTHROPIC_BASE_URL",
     "AI_GATEWAY_BASE_URL",
     "AWS_DEFAULT_REGION",
@@ -38,6 +38,7 @@ const PLAIN: [&str; 46] = [
     "MOLTBOT_PORT",
     "MOLTBOT_PUBLIC_URL",
     "MOLTBOT_REPLICA_URL",
+    "MOLTBOT_SHIP_LINGER_MS",
     "MOLTBOT_TRUSTED_PROXIES",
     "MOLTBOT_UTC_OFFSET_MINUTES",
     "MOLTBOT_WORKSPACE",
@@ -58,7 +59,7 @@ const PLAIN: [&str; 46] = [
 /// Variables whose values no line, answer or file may show, beside all that are called a key, a
 /// token, a secret or a password. Not all of them are read by this process; whoever sets them for
 /// its neighbours expects the same.
-pub const SECRET: [&str; 23] = [
+pub const SECRET: &[&str] = &[
     "AI_GATEWAY_API_KEY",
     "ANTHROPIC_API_KEY",
     "AWS_ACCESS_KEY_ID",
@@ -74,6 +75,7 @@ pub const SECRET: [&str; 23] = [
     "MOLTBOT_CHECKPOINT_KEY",
     "MOLTBOT_GATEWAY_TOKEN",
     "MOLTBOT_MASTER_KEY",
+    "MOLTBOT_MASTER_KEY_PREVIOUS",
     "OPENAI_API_KEY",
     "R2_ACCESS_KEY_ID",
     "R2_SECRET_ACCESS_KEY",
@@ -99,7 +101,7 @@ pub struct Variables {
 impl Variables {
     /// Looks every known variable up.
     pub fn read(env: &dyn Fn(&str) -> Option<String>) -> Variables {
-        let names = PLAIN.into_iter().chain(SECRET);
+        let names = PLAIN.iter().chain(SECRET).copied();
         Variables {
             set: names.filter(|name| env(name).is_some()).collect(),
         }
@@ -112,7 +114,7 @@ impl Variables {
 
     /// Every known variable and whether it is set.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, bool)> {
-        let names = PLAIN.into_iter().chain(SECRET);
+        let names = PLAIN.iter().chain(SECRET).copied();
         names.map(|name| (name, self.set.contains(name)))
     }
 }
@@ -139,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_variable_stands_in_one_table_once() {
-        let names: BTreeSet<&str> = PLAIN.into_iter().chain(SECRET).collect();
+        let names: BTreeSet<&str> = PLAIN.iter().chain(SECRET).copied().collect();
         assert_eq!(names.len(), PLAIN.len() + SECRET.len());
     }
 }

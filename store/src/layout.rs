@@ -3,6 +3,8 @@
 //! ```text
 //! head/<epoch:010>.json               one per takeover, create-only, never deleted
 //! log/<first_seq:020>.seg             a segment, create-only
+//! compact/<from:020>-<to:020>.seg     merged segments
+//! floor/<number:010>.json             how far `log/` was merged, create-only, never deleted
 //! snapshot/<seq:020>.snap             a snapshot of the state
 //! checkpoint/<seq:020>.json           a signed checkpoint
 //! keys/<id>                           a data key
@@ -19,6 +21,10 @@ use object_store::path::Path;
 pub const HEADS: &str = "head";
 /// Folder of the segments.
 pub const SEGMENTS: &str = "log";
+/// Folder of the merged segments.
+pub const MERGED: &str = "compact";
+/// Folder of the floors.
+pub const FLOORS: &str = "floor";
 /// Folder of the snapshots.
 pub const SNAPSHOTS: &str = "snapshot";
 /// Folder of the signed checkpoints.
@@ -41,6 +47,16 @@ pub fn head(epoch: Epoch) -> Path {
 /// The segment that begins with this record.
 pub fn segment(first: Seq) -> Path {
     Path::from(format!("{SEGMENTS}/{:020}.seg", first.0))
+}
+
+/// The merged segment that holds exactly these records.
+pub fn merged(first: Seq, last: Seq) -> Path {
+    Path::from(format!("{MERGED}/{:020}-{:020}.seg", first.0, last.0))
+}
+
+/// The floor with this number.
+pub fn floor(number: u64) -> Path {
+    Path::from(format!("{FLOORS}/{number:010}.json"))
 }
 
 /// The snapshot of the state after this record.
@@ -81,7 +97,14 @@ pub fn probe(name: &str) -> Path {
     Path::from(format!("{PROBES}/{name}/probe"))
 }
 
-/// The number in the file name of a head, segment, snapshot or checkpoint.
+/// First and last record in the file name of a merged segment.
+pub fn range(path: &Path) -> Option<(Seq, Seq)> {
+    let (first, last) = path.filename()?.strip_suffix(".seg")?.split_once('-')?;
+    let range = (Seq(first.parse().ok()?), Seq(last.parse().ok()?));
+    (Seq::ZERO < range.0 && range.0 <= range.1).then_some(range)
+}
+
+/// The number in the file name of a head, segment, floor, snapshot or checkpoint.
 pub fn number(path: &Path) -> Option<u64> {
     path.filename()?.split('.').next()?.parse().ok()
 }

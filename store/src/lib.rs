@@ -1,19 +1,26 @@
 //! The local log and its replica.
 pub mod blobs;
+pub mod catalog;
 pub mod checkpoint;
 pub mod claim;
+pub mod compact;
+pub mod compact_task;
 pub mod diagnosis;
 mod envelope;
 pub mod error;
+pub mod floor;
+pub mod fork;
 pub mod head;
 pub mod keys;
 pub mod layout;
 pub mod log;
 pub mod memory_log;
+pub mod new_log;
 mod pace;
 mod refusal;
 pub mod replica;
 pub mod restore;
+pub mod scan;
 pub mod segment;
 pub mod self_test;
 pub mod settings;

@@ -1,21 +1,27 @@
 //! Reading the remote log: how far it goes, whether it is whole, and copying it to the local log.
 //!
-//! Invariant: the chain alone says what belongs to the log. It begins at seq 1, and the next
-//! segment is the object named after the next seq; a list only tells what can be read ahead, so a
-//! stale one costs time and never records. A gap is declared only after the list, the heads and
-//! the missing object itself were asked for again.
+//! Invariant: the chain alone says what belongs to the log. It begins at seq 1. Above the floor the
+//! next segment is the object named after the next seq, up to the floor it is in `compact/`; a list
+//! only tells what can be read ahead, so a stale one costs time and never records, and so does a
+//! compaction that goes on meanwhile. A gap is declared only after the lists, the heads, the floors
+//! and the missing object itself were asked for again.
 //! Changes nothing in the remote log.
 
 mod chain;
 
+use crate::catalog::{self, Catalog, Object, unsettled};
+use crate::envelope::corrupt;
 use crate::error::StoreError;
+use crate::floor::Floor;
 use crate::head::{self, Head};
 use crate::log::{EventLog, LogReader};
 use crate::replica::Replica;
-use crate::segment::{Segment, SegmentHeader};
-use crate::settings::{RESTORE_APPEND_BYTES_MAX, StoreSettings};
-use chain::{Chain, fetch, follows, list, listed};
+use crate::segment::SegmentHeader;
+use crate::settings::{CATALOG_REFRESHES_MAX, RESTORE_APPEND_BYTES_MAX, StoreSettings};
+use chain::{Chain, Link};
+use futures_util::future::try_join;
 use moltbot_core::chain::Cursor;
+use moltbot_core::event::Event;
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
 use moltbot_core::record::Record;
 
@@ -27,10 +33,10 @@ pub type Progress<'a> = dyn FnMut(u64, u64) + Send + 'a;
 pub struct Survey {
     /// The newest claim.
     pub head: Option<(Epoch, Head)>,
-    /// First seqs of known segments, sorted; a stale list may have lacked some.
-    pub segments: Vec<Seq>,
     /// The end of the log.
     pub tail: Tail,
+    /// The objects that hold it.
+    pub catalog: Catalog,
 }
 
 /// The end of a remote log.
@@ -47,6 +53,13 @@ impl Tail {
         Tail {
             cursor: header.to(),
             shipped_by: Some((header.epoch, header.writer.clone())),
+        }
+    }
+
+    fn of_floor(floor: &Floor) -> Tail {
+        Tail {
+            cursor: floor.cursor(),
+            shipped_by: Some((floor.epoch, floor.writer.clone())),
         }
     }
 }
@@ -77,34 +90,80 @@ pub struct Verified {
 
 /// Reads the heads and finds the end of the log. Safe to repeat.
 pub async fn survey(replica: &Replica) -> Result<Survey, StoreError> {
-    let head = head::newest(replica).await?;
-    let segments = list(replica).await?;
-    let tail = match segments.last() {
-        Some(first) => Tail::of(&listed(replica, *first).await?.header),
-        None => Tail::default(),
-    };
+    survey_from(replica, Seq::ZERO).await
+}
+
+/// [`survey`] that lists only objects which hold this record or later ones: the catalog begins
+/// there. The record must not be beyond the end of the log.
+pub async fn survey_from(replica: &Replica, from: Seq) -> Result<Survey, StoreError> {
+    let (head, catalog) = try_join(head::newest(replica), Catalog::list(replica, from)).await?;
     let mut survey = Survey {
         head,
-        segments,
-        tail,
+        tail: Tail::default(),
+        catalog,
     };
-    survey.advance(replica).await?;
+    survey.find_tail(replica).await?;
     Ok(survey)
 }
 
 impl Survey {
     /// Follows the log to its end from where this survey found it.
     pub async fn advance(&mut self, replica: &Replica) -> Result<(), StoreError> {
-        loop {
-            let first = self.tail.cursor.seq.next();
-            let Some(next) = fetch(replica, first).await? else {
-                return Ok(());
-            };
-            let header = &next.segment.header;
-            follows(self.tail.cursor, header)?;
-            self.tail = Tail::of(header);
-            self.segments.push(first);
+        let from = self.tail.cursor.seq.next();
+        if self.follow(replica, from).await? {
+            return Ok(());
         }
+        self.catalog.refresh(replica).await?;
+        self.find_tail(replica).await
+    }
+
+    /// Finds the end from the lists.
+    async fn find_tail(&mut self, replica: &Replica) -> Result<(), StoreError> {
+        for _ in 0..CATALOG_REFRESHES_MAX {
+            let last = self.catalog.shipped().next_back().map(|(first, _)| first);
+            let start = last.unwrap_or(self.catalog.floor().seq.next());
+            let found = match last {
+                Some(first) => catalog::read(replica, Object::Shipped { first }).await?,
+                None => None,
+            };
+            match (found, self.catalog.newest_floor()) {
+                (Some(found), _) => self.tail = Tail::of(&found.segment.header),
+                (None, _) if last.is_some() => {
+                    // It was merged since it was listed.
+                    self.catalog.refresh(replica).await?;
+                    continue;
+                }
+                (None, Some(floor)) => self.tail = Tail::of_floor(floor),
+                (None, None) => self.tail = Tail::default(),
+            }
+            if self.follow(replica, start).await? {
+                return Ok(());
+            }
+            self.catalog.refresh(replica).await?;
+        }
+        Err(unsettled(self.tail.cursor.seq))
+    }
+
+    /// Follows the log by the names of its objects. `false` when what was read since `start`, or was
+    /// found absent, was merged meanwhile, so that it says nothing.
+    async fn follow(&mut self, replica: &Replica, start: Seq) -> Result<bool, StoreError> {
+        let reached = loop {
+            let first = self.tail.cursor.seq.next();
+            match catalog::read(replica, Object::Shipped { first }).await {
+                Ok(Some(next)) if next.segment.header.from() == self.tail.cursor => {
+                    self.tail = Tail::of(&next.segment.header);
+                    self.catalog.found(first, next.bytes);
+                }
+                Ok(Some(_)) => break Err(does_not_link(first, self.tail.cursor)),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.catalog.refresh_floor(replica).await?;
+        if start <= self.catalog.floor().seq {
+            return Ok(false);
+        }
+        reached.map(|()| true)
     }
 
     /// The newest epoch, claimed or written in.
@@ -113,6 +172,12 @@ impl Survey {
         let written = self.tail.shipped_by.as_ref().map(|(epoch, _)| *epoch);
         claimed.max(written).unwrap_or_default()
     }
+}
+
+fn does_not_link(first: Seq, before: Cursor) -> StoreError {
+    let path = Object::Shipped { first }.path();
+    let reason = format!("record #{first} does not link to record #{}", before.seq);
+    corrupt(path.as_ref(), reason)
 }
 
 /// Reads the whole remote log and checks every byte and link of it. The error names the first
@@ -140,14 +205,16 @@ pub async fn verify_each(
         bytes: 0,
         epoch: survey.epoch(),
     };
-    let mut chain = Chain::open(replica, &survey, Seq::ZERO, settings.restore_concurrency);
-    while let Some(fetched) = chain.next().await? {
-        fetched.segment.records.iter().for_each(&mut *see);
-        verified.records += fetched.segment.records.len() as u64;
-        verified.head = fetched.segment.header.to();
+    // What is written meanwhile is not waited for: a busy writer would never let this end.
+    let all = (Seq::ZERO, survey.tail.cursor.seq);
+    let mut chain = Chain::open(replica, &survey, all, settings.restore_concurrency);
+    while let Some(link) = chain.next().await? {
+        link.records.iter().for_each(&mut *see);
+        verified.records += link.records.len() as u64;
+        verified.head = link.header.to();
         verified.segments += 1;
-        verified.bytes += fetched.bytes;
-        verified.epoch = verified.epoch.max(fetched.segment.header.epoch);
+        verified.bytes += link.bytes;
+        verified.epoch = verified.epoch.max(link.header.epoch);
         let total = survey.tail.cursor.seq.0.max(verified.records);
         progress(verified.records, total);
     }
@@ -180,10 +247,11 @@ pub async fn extend(
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
     let mut cursor = from;
-    let mut chain = Chain::open(replica, survey, from.seq, settings.restore_concurrency);
+    let wanted = (from.seq, survey.tail.cursor.seq);
+    let mut chain = Chain::open(replica, survey, wanted, settings.restore_concurrency);
     while cursor.seq < survey.tail.cursor.seq {
         let fresh = match chain.next().await {
-            Ok(Some(fetched)) => after(fetched.segment, cursor),
+            Ok(Some(link)) => after(link, cursor),
             Ok(None) => break,
             Err(error) => Err(error),
         };
@@ -217,13 +285,13 @@ fn append(log: &mut dyn EventLog, batch: &mut Vec<Record>) -> Result<u64, StoreE
     Ok(count)
 }
 
-/// The records of a segment after this position of the local log.
-fn after(segment: Segment, local: Cursor) -> Result<Vec<Record>, StoreError> {
-    let mut records = segment.records;
+/// The records of a link after this position of the local log.
+fn after(link: Link, local: Cursor) -> Result<Vec<Record>, StoreError> {
+    let mut records = link.records;
     let known = records.partition_point(|record| record.seq <= local.seq);
     let reached = match known.checked_sub(1).and_then(|last| records.get(last)) {
         Some(record) => record.cursor(),
-        None => segment.header.from(),
+        None => link.before,
     };
     let fresh = records.split_off(known);
     if reached == local || (fresh.is_empty() && reached.seq < local.seq) {
@@ -258,43 +326,63 @@ pub async fn fork(
     if local.head() == Cursor::START {
         return Ok(fork);
     }
-    let mut next = last_common_start(replica, local, &survey.segments).await?;
-    while let Some(fetched) = fetch(replica, next).await? {
-        let Segment { header, records } = fetched.segment;
-        for record in &records {
+    let start = last_common_start(replica, local, &survey.catalog).await?;
+    let wanted = (Seq(start.0.saturating_sub(1)), tail.cursor.seq);
+    let mut chain = Chain::open(replica, survey, wanted, 1);
+    while let Some(link) = chain.next().await? {
+        let last = (link.header.epoch, link.header.writer);
+        // A merged segment names its last writer only; the others are in the records, and who wrote
+        // the first of them had written before.
+        let mut writer = match (&fork.shipped_by, link.is_merged) {
+            (Some(before), true) => before.clone(),
+            _ => last.clone(),
+        };
+        for record in &link.records {
             if local.cursor(record.seq)? != Some(record.cursor()) {
                 return Ok(fork);
             }
+            if link.is_merged
+                && let Ok(Event::WriterStarted(started)) = record.event()
+            {
+                writer = (started.epoch, started.instance);
+            }
             fork = Fork {
                 at: record.cursor(),
-                shipped_by: Some((header.epoch, header.writer.clone())),
+                shipped_by: Some(writer.clone()),
             };
         }
-        next = header.last.next();
+        fork.shipped_by = Some(last);
     }
     Ok(fork)
 }
 
-/// The newest of these segments whose first record the local log has too. The chain makes this a
-/// binary search: where two logs have a record in common, they have everything before in common.
+/// The first record of the known object before the newest one whose first record the local log has
+/// too. The chain makes this a binary search: where two logs have a record in common, they have
+/// everything before in common.
 async fn last_common_start(
     replica: &Replica,
     local: &dyn LogReader,
-    segments: &[Seq],
+    catalog: &Catalog,
 ) -> Result<Seq, StoreError> {
-    let (mut common, mut low, mut high) = (Seq(1), 0, segments.len());
+    let mut catalog = catalog.clone();
+    let objects = catalog.chain(Seq(1));
+    let first_of = |at: usize| objects.get(at).map(|object| object.first());
+    let (mut low, mut high) = (0, objects.len());
     while low < high {
         let middle = low.midpoint(high);
-        let Some(first) = segments.get(middle).copied() else {
-            break;
+        let first = first_of(middle).unwrap_or(Seq(1));
+        let Some(found) = catalog.read_holding(replica, first).await? else {
+            return Err(unsettled(first));
         };
-        let segment = listed(replica, first).await?;
-        let begins = segment.records.first().map(Record::cursor);
-        if local.cursor(first)? == begins {
-            (common, low) = (first, middle + 1);
+        let mut records = found.segment.records.iter();
+        let remote = records.find(|record| record.seq == first);
+        if local.cursor(first)? == remote.map(Record::cursor) {
+            low = middle + 1;
         } else {
             high = middle;
         }
     }
-    Ok(common)
+    // The newest common one is before `low`.
+    let start = low.checked_sub(2).and_then(first_of);
+    Ok(start.unwrap_or(Seq(1)))
 }

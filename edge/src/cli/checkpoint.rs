@@ -16,10 +16,10 @@ const CHECKPOINT: &str =
 
 #[derive(Args, Default)]
 pub(super) struct VerifyArgs {
-    #[arg(long, value_name = "FILE|URL", help = CHECKPOINT)]
+    #[arg(long, value_name = "FILE|URL", help = CHECKPOINT, conflicts_with_all = ["local", "file"])]
     checkpoint: Option<String>,
     /// Only checkpoints that are signed with this key count
-    #[arg(long, value_name = "HEX", value_parser = public_key)]
+    #[arg(long, value_name = "HEX", value_parser = public_key, conflicts_with_all = ["local", "file"])]
     public_key: Option<CheckpointKey>,
     /// Prove these segments by the checkpoint, in order, without the rest of the log
     #[arg(long, value_name = "FILE", requires = "checkpoint", num_args = 1..)]

@@ -1,6 +1,6 @@
 //! `moltbot doctor`: looks at everything a start needs and says what to do. Never prints a secret.
 
-use super::say;
+use super::{keys, say};
 use crate::auth::access::Verifier;
 use crate::exit::{Exit, Failure};
 use crate::home;
@@ -33,11 +33,12 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
         ("port", check_port(settings)),
     ];
     // What is far away is asked at once: the slowest answer is all that one waits for.
-    let (model, access, telegram, replica) = tokio::join!(
+    let (model, access, telegram, replica, keys) = tokio::join!(
         check_model(settings),
         check_access(settings),
         check_telegram(settings),
         in_time(check_replica(settings)),
+        in_time(check_keys(settings)),
     );
     // Looks for what the check before may have made.
     let log = check_log(settings).await;
@@ -45,6 +46,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     findings.extend(access.into_iter().map(|found| ("access", found)));
     findings.extend(telegram.map(|found| ("telegram", found)));
     findings.push(("replica", replica));
+    findings.push(("keys", keys));
     findings.extend(log.map(|found| ("log", found)));
     let mut wrong = 0;
     for (name, finding) in &findings {
@@ -188,11 +190,20 @@ async fn in_time(check: impl Future<Output = Result<String, String>>) -> Result<
     })
 }
 
+/// What wraps the data keys, and whether all of them can be opened.
+async fn check_keys(settings: &Settings) -> Result<String, String> {
+    let replica = Replica::open(&settings.remote.url, &settings.remote.options)
+        .map_err(|error| error.to_string())?;
+    let survey = keys::survey(settings, &replica).await;
+    let survey = survey.map_err(|error| error.to_string())?;
+    keys::advice(&survey, &settings.master_keys)
+}
+
 /// Reads the whole log: is it whole, is it what was signed, does this version know all that it must?
 /// Why it cannot be reached is for another check.
 async fn check_log(settings: &Settings) -> Option<Result<String, String>> {
     let limit = Duration::from_millis(DOCTOR_CHECK_MS_MAX);
-    match tokio::time::timeout(limit, read_log(settings)).await {
+    match tokio::time::timeout(limit, Box::pin(read_log(settings))).await {
         Ok(Err(error)) if error.kind() == ErrorKind::Transient => None,
         Ok(found) => Some(found.unwrap_or_else(|error| Err(error.to_string()))),
         Err(_) => Some(Ok(format!(

@@ -46,6 +46,7 @@ pub fn status(gateway: &Gateway) -> Response {
         body["headSeq"] = json!(head);
         body["shippedSeq"] = json!(running.shipped_seq());
         body["epoch"] = json!(running.epoch);
+        body["workspace"] = running.files.public();
         if let Some(why) = running.read_only() {
             body["readOnly"] = json!(why);
         }

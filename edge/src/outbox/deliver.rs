@@ -86,6 +86,11 @@ impl Reply {
                 Ok(message) => receipt.push(message.0),
                 // Part of it is there: it is not due again, and a person should look at it.
                 Err(NotDelivered::Stopped) if !receipt.is_empty() => return Ok(Outcome::Unknown),
+                Err(NotDelivered::Failed { message, .. }) if !receipt.is_empty() => {
+                    let (there, all) = (receipt.len(), pieces.len());
+                    let message = format!("only {there} of {all} parts are there: {message}");
+                    return Ok(failed("incomplete", &message));
+                }
                 Err(error) => return Err(error),
             }
         }

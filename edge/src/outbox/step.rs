@@ -5,12 +5,13 @@
 //! under way was left by the process before: it is reported and never repeated.
 //!
 //! Invariant: a delivery is performed only after the record of its attempt is in the remote log, or
-//! after that was waited for and an alarm was recorded.
+//! after that was waited for and an alarm was recorded; keys are deleted only after the record that
+//! forgot them is.
 
 use crate::limits::{ATTEMPT_REPLICATION_WAIT_MS, DELIVERIES_MAX, RUNS_MAX};
 use moltbot_core::command::Action;
 use moltbot_core::delivery::{Delivery, DeliveryStatus};
-use moltbot_core::ids::{DeliveryId, RunId, Seq};
+use moltbot_core::ids::{DeliveryId, KeyId, RunId, Seq};
 use moltbot_core::outbox::Effect;
 use moltbot_core::run::Run;
 use moltbot_core::state::State;
@@ -25,10 +26,13 @@ pub enum Input {
     Spoken(RunId),
     /// The task of a run is over.
     RunOver(RunId),
-    /// A command about a delivery was refused: what it was based on has changed.
+    /// A command about a delivery was refused: what it was based on has changed, or nothing can be
+    /// recorded now.
     Refused(DeliveryId),
     /// A delivery was performed, so far as it went.
     Performed(DeliveryId, Outcome),
+    /// The keys that this record forgot are gone.
+    KeysDeleted(Seq),
 }
 
 /// How performing a delivery went.
@@ -41,9 +45,9 @@ pub enum Outcome {
     },
     /// It is shown in full as far as its first message goes; the rest is a new attempt.
     Shown,
-    /// The platform refused it; it surely has nothing of it.
+    /// The platform surely does not have all of it and will not get the rest.
     Failed {
-        /// Stable code.
+        /// Stable code; `incomplete` when part of it is there.
         code: String,
         /// One sentence for a person.
         message: String,
@@ -65,6 +69,8 @@ pub enum Do {
     Submit(DeliveryId, Action),
     /// Submit a command whose refusal changes nothing.
     Report(Action),
+    /// Delete the keys that this record forgot, and say when that is done.
+    DeleteKeys(Seq, Vec<KeyId>),
     /// Ship what was appended at once.
     ShipNow,
 }
@@ -72,7 +78,7 @@ pub enum Do {
 /// What this process is doing about a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// A command about it is on its way; `seq` is the attempt that was known before.
+    /// A command about it is on its way; `before` is the attempt that was known before.
     Recording { before: Option<Seq> },
     /// Its attempt is on its way to the remote log.
     Shipping { attempt: Seq, since_ms: u64 },
@@ -93,6 +99,12 @@ pub struct Steps {
     /// Runs that this process wants shown while they are written.
     shown: BTreeSet<RunId>,
     deliveries: BTreeMap<DeliveryId, Stage>,
+    /// What could not be recorded, and how far the state was: it is begun again only when the state
+    /// has moved on, as before that it would fail in the same way, at once and for ever.
+    refused: BTreeMap<Effect, Seq>,
+    /// Tombstones whose keys are being deleted. Nobody waits for these at the end: what is left is
+    /// done by the next process.
+    deletions: BTreeSet<Seq>,
 }
 
 impl Steps {
@@ -130,16 +142,6 @@ impl Steps {
         self.runs.is_empty() && self.deliveries.is_empty()
     }
 
-    /// How many runs this process is busy with.
-    pub fn runs_under_way(&self) -> usize {
-        self.runs.len()
-    }
-
-    /// How many deliveries this process is busy with.
-    pub fn deliveries_under_way(&self) -> usize {
-        self.deliveries.len()
-    }
-
     /// When it wants to be asked again although nothing happened.
     pub fn wake_at_ms(&self) -> Option<u64> {
         let shipping = self.deliveries.values().filter_map(|stage| match stage {
@@ -159,26 +161,41 @@ impl Steps {
             }
             Input::RunOver(run) => {
                 self.runs.remove(&run);
+                self.refused.insert(Effect::Run(run), state.cursor.seq);
             }
             Input::Refused(delivery) => {
                 self.deliveries.remove(&delivery);
+                self.refused
+                    .insert(Effect::Deliver(delivery), state.cursor.seq);
             }
             Input::Performed(delivery, outcome) => {
                 self.performed(state, &delivery, outcome, &mut out);
             }
+            Input::KeysDeleted(tombstone) => {
+                out.push(Do::Report(Action::ConfirmKeysDeleted { tombstone }));
+            }
         }
         self.forget_what_is_over(state);
-        // Where nothing can be recorded, nothing must be done.
+        // A binary that must not decide cannot record an attempt, so it attempts nothing.
         if !self.is_ending && state.unknown_critical.is_none() {
             self.begin_runs(state, &mut out);
             self.show_runs(state, &mut out);
             self.begin_deliveries(state, &mut out);
+            self.begin_deletions(state, shipped, &mut out);
         }
         self.advance(now_ms, state, shipped, &mut out);
         out
     }
 
     fn forget_what_is_over(&mut self, state: &State) {
+        self.refused.retain(|_, seen| *seen == state.cursor.seq);
+        let is_open = |seq: &Seq| {
+            state
+                .vault
+                .tombstone(*seq)
+                .is_some_and(|s| s.deleted.is_none())
+        };
+        self.deletions.retain(is_open);
         self.spoken.retain(|run| state.runs.get(run).is_some());
         self.shown
             .retain(|run| state.runs.get(run).is_some() || state.deliveries.of_run(run).is_some());
@@ -201,8 +218,8 @@ impl Steps {
                 continue;
             };
             let is_oldest = busy.insert(&run.session);
-            let has_room = self.runs.len() < RUNS_MAX;
-            if is_oldest && has_room && run.started.is_none() && self.runs.insert(id.clone()) {
+            let may_begin = self.runs.len() < RUNS_MAX && !self.refused.contains_key(effect);
+            if is_oldest && may_begin && run.started.is_none() && self.runs.insert(id.clone()) {
                 out.push(Do::Run(id.clone(), run.clone()));
             }
         }
@@ -291,7 +308,7 @@ impl Steps {
             if delivery.status == DeliveryStatus::Unknown || !busy.insert(&delivery.peer) {
                 continue;
             }
-            let is_begun = self.deliveries.contains_key(id);
+            let is_begun = self.deliveries.contains_key(id) || self.refused.contains_key(effect);
             let is_reachable = self.channels.contains(&delivery.channel);
             if is_begun || !is_reachable || self.deliveries.len() >= DELIVERIES_MAX {
                 continue;
@@ -299,6 +316,22 @@ impl Steps {
             if let Some((stage, next)) = first_step(id, delivery, &self.shown) {
                 self.deliveries.insert(id.clone(), stage);
                 out.extend(next);
+            }
+        }
+    }
+
+    /// Keys are deleted only once the remote log says that they were forgotten: until then, the log
+    /// that survives may be one that needs them.
+    fn begin_deletions(&mut self, state: &State, shipped: Seq, out: &mut Vec<Do>) {
+        for (_, effect) in state.outbox.iter() {
+            let Effect::DeleteKeys(tombstone) = effect else {
+                continue;
+            };
+            let Some(stone) = state.vault.tombstone(*tombstone) else {
+                continue;
+            };
+            if *tombstone <= shipped && self.deletions.insert(*tombstone) {
+                out.push(Do::DeleteKeys(*tombstone, stone.keys.clone()));
             }
         }
     }
@@ -361,3 +394,6 @@ fn first_step(
         DeliveryStatus::Streaming | DeliveryStatus::Attempted | DeliveryStatus::Unknown => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

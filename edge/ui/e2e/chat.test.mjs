@@ -76,6 +76,11 @@ test("tables, code and copying", async () => {
   assert.equal(copied.trim(), code.trim());
   assert.match(code.trim(), /^[0-9a-f]{64}$/);
   await visitor.shot("chat-table");
+  // What the button says is part of the transcript that is compared below.
+  await answer
+    .getByRole("button", { name: "Copy code" })
+    .getByText("Copy", { exact: true })
+    .waitFor();
 });
 
 test("Stop and Escape keep what was said and mark it", async () => {

@@ -1,224 +1,324 @@
-//! Walking the remote log segment by segment.
+//! Walking the remote log object by object.
 //!
-//! Invariant: a segment is returned only when it follows the one before, in chain and epoch, or is
-//! the first one asked for; the end of the log is reported only when the next object is absent and
-//! nothing beyond it is known.
+//! Invariant: records are returned only when they follow those before, in chain and epoch, or are
+//! the first ones asked for; the end of the log is reported only when the next object is absent,
+//! nothing beyond it is known, and no floor says that it was merged.
 
 use super::Survey;
+use crate::catalog::{self, Catalog, Fetched, Object, unsettled};
+use crate::envelope::corrupt;
 use crate::error::StoreError;
 use crate::head;
 use crate::layout;
 use crate::replica::Replica;
-use crate::segment::{self, Segment, SegmentHeader};
+use crate::segment::{Segment, SegmentHeader};
+use crate::settings::{
+    CATALOG_REFRESHES_MAX, RESTORE_APPEND_BYTES_MAX, RESTORE_MERGED_CONCURRENCY,
+};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::{Epoch, Seq};
+use moltbot_core::record::Record;
+use std::collections::VecDeque;
 use tokio::runtime::Handle;
 
-/// A segment, and its size as stored.
-pub(super) struct Fetched {
-    pub(super) segment: Segment,
+type Read = (Object, Result<Option<Fetched>, StoreError>);
+
+/// The next records of the log.
+pub(super) struct Link {
+    /// The position that they follow.
+    pub(super) before: Cursor,
+    /// At least one record.
+    pub(super) records: Vec<Record>,
+    /// Of the object that holds them.
+    pub(super) header: SegmentHeader,
+    /// Whether that is a merged segment.
+    pub(super) is_merged: bool,
+    /// Size of that object.
     pub(super) bytes: u64,
 }
 
-/// Walks the remote log segment by segment, reading ahead what was listed.
+/// Why gathering ended.
+enum Stop {
+    /// There is enough, or nothing more is wanted.
+    Full,
+    /// The next object is not where it should be.
+    Missing,
+    Failed(StoreError),
+}
+
+/// Walks the remote log object by object, reading ahead what is known.
 pub(super) struct Chain<'a> {
     replica: &'a Replica,
-    ahead: BoxStream<'a, (Seq, Result<Option<Fetched>, StoreError>)>,
-    waiting: Option<(Seq, Result<Option<Fetched>, StoreError>)>,
+    catalog: Catalog,
+    concurrency: usize,
+    ahead: BoxStream<'a, Read>,
+    waiting: Option<Read>,
     newest: Epoch,
+    /// Nothing after this record is wanted.
+    until: Seq,
     next: Seq,
     reached: Option<(Cursor, Epoch)>,
+    /// Linked and believed.
+    ready: VecDeque<Link>,
+    /// Follows what is ready.
+    end: Option<Result<(), StoreError>>,
 }
 
 impl<'a> Chain<'a> {
-    /// Starts at the last listed segment that begins at or before the record after `from`.
+    /// Starts at the known object that holds the record after `from`; reads what `until` needs.
     pub(super) fn open(
         replica: &'a Replica,
         survey: &Survey,
-        from: Seq,
+        (from, until): (Seq, Seq),
         concurrency: usize,
     ) -> Chain<'a> {
-        let known = &survey.segments;
-        let start = known.partition_point(|first| *first <= from.next());
-        let start = start.saturating_sub(1);
-        let listed: Vec<Seq> = known.iter().skip(start).copied().collect();
-        let next = match listed.first() {
-            Some(first) if *first <= from.next() => *first,
-            _ => Seq(1),
-        };
-        let ahead = stream::iter(listed)
-            .map(move |first| fetch_beside(replica, first).map(move |fetched| (first, fetched)))
-            .buffered(concurrency.max(1))
-            .boxed();
-        Chain {
+        let catalog = survey.catalog.clone();
+        let start = catalog.holder(from.next()).map_or(Seq(1), Object::first);
+        let mut chain = Chain {
             replica,
-            ahead,
+            catalog,
+            concurrency,
+            ahead: stream::empty().boxed(),
             waiting: None,
             newest: survey.head.as_ref().map_or(Epoch(0), |(epoch, _)| *epoch),
-            next,
-            reached: (next == Seq(1)).then_some((Cursor::START, Epoch(0))),
-        }
+            until,
+            next: start,
+            reached: (start == Seq(1)).then_some((Cursor::START, Epoch(0))),
+            ready: VecDeque::new(),
+            end: None,
+        };
+        chain.read_ahead();
+        chain
     }
 
-    /// The next segment; `None` at the end of the log.
-    pub(super) async fn next(&mut self) -> Result<Option<Fetched>, StoreError> {
-        let Some(fetched) = self.fetch_next().await? else {
-            return Ok(None);
-        };
-        let header = &fetched.segment.header;
-        if let Some((cursor, epoch)) = self.reached {
-            follows(cursor, header)?;
-            if header.epoch < epoch {
-                return Err(damaged(
-                    header.first,
-                    format!("epoch {} wrote it after epoch {epoch}", header.epoch),
-                ));
+    /// The next records; `None` at the end of the log, or when enough was read.
+    pub(super) async fn next(&mut self) -> Result<Option<Link>, StoreError> {
+        loop {
+            if let Some(link) = self.ready.pop_front() {
+                return Ok(Some(link));
+            }
+            match self.end.take() {
+                Some(Ok(())) => {
+                    self.end = Some(Ok(()));
+                    return Ok(None);
+                }
+                Some(Err(error)) => return Err(error),
+                None => self.fill().await?,
             }
         }
-        self.reached = Some((header.to(), header.epoch));
-        self.next = header.last.next();
-        Ok(Some(fetched))
     }
 
-    async fn fetch_next(&mut self) -> Result<Option<Fetched>, StoreError> {
+    /// Makes some links ready, or finds the end.
+    async fn fill(&mut self) -> Result<(), StoreError> {
+        for _ in 0..CATALOG_REFRESHES_MAX {
+            let sure = (self.next, self.reached);
+            let floor = self.catalog.floor_number();
+            let (links, doubtful, stop) = self.gather().await;
+            if doubtful.is_some() || !matches!(stop, Stop::Full) {
+                self.catalog.refresh_floor(self.replica).await?;
+            }
+            if doubtful.is_some_and(|first| first <= self.catalog.floor().seq) {
+                // It was merged while it was read: nobody knows whose objects these were.
+                (self.next, self.reached) = sure;
+                self.begin_again().await?;
+                continue;
+            }
+            self.ready.extend(links);
+            match stop {
+                Stop::Full if self.next > self.until => self.end = Some(Ok(())),
+                Stop::Full => {}
+                Stop::Failed(error) => self.end = Some(Err(error)),
+                Stop::Missing if self.catalog.floor_number() == floor && self.is_at_end() => {
+                    self.end = Some(Ok(()));
+                }
+                Stop::Missing => {
+                    self.begin_again().await?;
+                    if self.ready.is_empty() {
+                        continue;
+                    }
+                }
+            }
+            return Ok(());
+        }
+        self.look_everywhere().await
+    }
+
+    /// Reads and links until there is enough. Also says with which record the first object in
+    /// `log/` begins that was read: what was read there counts only if no floor reaches it now.
+    async fn gather(&mut self) -> (Vec<Link>, Option<Seq>, Stop) {
+        let (mut links, mut doubtful, mut bytes) = (Vec::new(), None, 0);
+        while bytes < RESTORE_APPEND_BYTES_MAX as u64 && self.next <= self.until {
+            let read = self.read_next().await;
+            if let Some((Object::Shipped { first }, _)) = &read {
+                doubtful = doubtful.or(Some(*first));
+            }
+            let linked = match read {
+                Some((object, Ok(Some(fetched)))) => self.link(object, fetched),
+                Some((_, Err(error))) => Err(error),
+                Some((_, Ok(None))) | None => return (links, doubtful, Stop::Missing),
+            };
+            match linked {
+                Ok(link) => {
+                    bytes += link.bytes;
+                    links.push(link);
+                }
+                Err(error) => return (links, doubtful, Stop::Failed(error)),
+            }
+        }
+        (links, doubtful, Stop::Full)
+    }
+
+    /// Reads the object that holds the next record; `None` when its name is not known.
+    async fn read_next(&mut self) -> Option<Read> {
         loop {
             if self.waiting.is_none() {
                 self.waiting = self.ahead.next().await;
             }
             match self.waiting.take() {
-                // Not part of the chain: the records are in an object that begins earlier.
-                Some((first, _)) if first < self.next => {}
-                Some((first, fetched)) if first == self.next => {
-                    if let Some(fetched) = fetched? {
-                        return Ok(Some(fetched));
-                    }
-                }
+                // What it holds was in an object that reaches farther.
+                Some((object, _)) if self.is_passed(object) => {}
+                Some((object, read)) if object.first() <= self.next => return Some((object, read)),
                 later => {
-                    let fetched = fetch(self.replica, self.next).await?;
-                    if fetched.is_none() && later.is_some() {
-                        return self.recheck().await.map(Some);
-                    }
                     self.waiting = later;
-                    return Ok(fetched);
+                    break;
                 }
             }
         }
+        if self.next <= self.catalog.floor().seq {
+            return None;
+        }
+        // Above the floor the object is named after its first record, listed or not.
+        let object = Object::Shipped { first: self.next };
+        Some((object, catalog::read(self.replica, object).await))
     }
 
-    /// Something beyond the next record exists, but not the next record: asks for everything again
-    /// before it calls that a gap.
-    async fn recheck(&mut self) -> Result<Fetched, StoreError> {
-        let segments = list(self.replica).await?;
-        let head = head::newest(self.replica).await?;
-        let newest = head.map_or(Epoch(0), |(epoch, _)| epoch);
-        if let Some(fetched) = fetch(self.replica, self.next).await? {
-            return Ok(fetched);
+    fn is_passed(&self, object: Object) -> bool {
+        match object {
+            Object::Shipped { first } => first < self.next,
+            Object::Merged { last, .. } => last < self.next,
         }
-        if newest != self.newest {
-            return Err(StoreError::Remote {
-                operation: "read",
-                object: layout::segment(self.next).to_string(),
-                reason: format!("the log was taken over meanwhile (epoch {newest})"),
-            });
+    }
+
+    /// Holds the records of an object against those before, and drops what is known of them.
+    fn link(&mut self, object: Object, fetched: Fetched) -> Result<Link, StoreError> {
+        let Segment {
+            header,
+            mut records,
+        } = fetched.segment;
+        let mut before = header.from();
+        if let Some((reached, epoch)) = self.reached {
+            let known = records.partition_point(|record| record.seq <= reached.seq);
+            let fresh = records.split_off(known);
+            before = records.last().map_or(before, Record::cursor);
+            records = fresh;
+            let reason = if before != reached {
+                let first = before.seq.next();
+                format!("record #{first} does not link to record #{}", reached.seq)
+            } else if header.epoch < epoch {
+                format!("epoch {} wrote it after epoch {epoch}", header.epoch)
+            } else {
+                String::new()
+            };
+            if !reason.is_empty() {
+                return Err(corrupt(object.path().as_ref(), reason));
+            }
         }
-        let Some(beyond) = segments.into_iter().find(|first| *first > self.next) else {
-            return Err(StoreError::Remote {
-                operation: "list",
-                object: layout::SEGMENTS.to_owned(),
-                reason: "a segment that was listed before is not listed now".to_owned(),
-            });
-        };
-        Err(StoreError::Gap {
-            from: self.next,
-            to: Seq(beyond.0 - 1),
-            object: layout::segment(beyond).to_string(),
+        self.reached = Some((header.to(), header.epoch));
+        self.next = header.last.next();
+        Ok(Link {
+            before,
+            records,
+            header,
+            is_merged: matches!(object, Object::Merged { .. }),
+            bytes: fetched.bytes,
         })
     }
-}
 
-pub(super) async fn list(replica: &Replica) -> Result<Vec<Seq>, StoreError> {
-    let names = replica.list(layout::SEGMENTS).await?;
-    let mut segments: Vec<Seq> = names.iter().filter_map(layout::number).map(Seq).collect();
-    segments.sort_unstable();
-    Ok(segments)
-}
+    /// Nothing beyond the next record is known.
+    fn is_at_end(&self) -> bool {
+        let mut chain = self.catalog.chain(self.next).into_iter();
+        self.next > self.catalog.floor().seq && chain.all(|object| self.is_passed(object))
+    }
 
-/// A segment that was listed, so it must be there.
-pub(super) async fn listed(replica: &Replica, first: Seq) -> Result<Segment, StoreError> {
-    match fetch(replica, first).await? {
-        Some(fetched) => Ok(fetched.segment),
-        None => Err(StoreError::Remote {
-            operation: "read",
-            object: layout::segment(first).to_string(),
-            reason: "it was listed but is not there".to_owned(),
-        }),
+    async fn begin_again(&mut self) -> Result<(), StoreError> {
+        self.catalog.refresh(self.replica).await?;
+        self.read_ahead();
+        Ok(())
+    }
+
+    /// Forgets what was read ahead and begins at the next record. Merged segments come first; they
+    /// are large, so fewer are read at the same time.
+    fn read_ahead(&mut self) {
+        let (merged, shipped): (Vec<Object>, Vec<Object>) = self
+            .catalog
+            .chain(self.next)
+            .into_iter()
+            .filter(|object| object.first() <= self.until)
+            .partition(|object| matches!(object, Object::Merged { .. }));
+        let replica = self.replica;
+        let read = move |object| read_beside(replica, object).map(move |read| (object, read));
+        let few = self.concurrency.clamp(1, RESTORE_MERGED_CONCURRENCY);
+        let merged = stream::iter(merged).map(read).buffered(few);
+        let shipped = stream::iter(shipped).map(read);
+        let shipped = shipped.buffered(self.concurrency.max(1));
+        self.ahead = merged.chain(shipped).boxed();
+        self.waiting = None;
+    }
+
+    /// The lists do not say where the next record is, however often they are asked for. Looks
+    /// where no list is needed, before it calls that a gap.
+    async fn look_everywhere(&mut self) -> Result<(), StoreError> {
+        let next = self.next;
+        if next <= self.catalog.floor().seq
+            && let Some(found) = self.catalog.named(self.replica, next).await?
+        {
+            let header = &found.segment.header;
+            let (first, last) = (header.first, header.last);
+            let link = self.link(Object::Merged { first, last }, found)?;
+            self.ready.push_back(link);
+            self.read_ahead();
+            return Ok(());
+        }
+        let head = head::newest(self.replica).await?;
+        let newest = head.map_or(Epoch(0), |(epoch, _)| epoch);
+        let floor = self.catalog.floor_number();
+        self.catalog.refresh_floor(self.replica).await?;
+        if newest != self.newest || self.catalog.floor_number() != floor {
+            return Err(StoreError::Remote {
+                operation: "read",
+                object: Object::Shipped { first: next }.path().to_string(),
+                reason: format!("the log goes on meanwhile (epoch {newest})"),
+            });
+        }
+        let beyond = self.catalog.beyond(next);
+        match beyond.map(|object| (object.first(), object.path())) {
+            Some((first, path)) => Err(StoreError::Gap {
+                from: next,
+                to: Seq(first.0 - 1),
+                object: path.to_string(),
+            }),
+            None if next <= self.catalog.floor().seq => Err(StoreError::Gap {
+                from: next,
+                to: self.catalog.floor().seq,
+                object: layout::floor(self.catalog.floor_number()).to_string(),
+            }),
+            None => Err(unsettled(next)),
+        }
     }
 }
 
-/// Reads and verifies a segment; bytes that do not verify are read once more first, as they may
-/// have been damaged on the way.
-pub(super) async fn fetch(replica: &Replica, first: Seq) -> Result<Option<Fetched>, StoreError> {
-    let again = match fetch_once(replica, first).await {
-        Err(StoreError::Codec { .. } | StoreError::Corrupt { .. }) => {
-            fetch_once(replica, first).await
-        }
-        other => other,
-    };
-    again.map_err(|error| match error {
-        StoreError::Corrupt { place, reason } => StoreError::Corrupt {
-            place: format!("{place} with the records from #{first} on"),
-            reason,
-        },
-        other => other,
-    })
-}
-
-/// [`fetch`] as a task, so that segments arrive and are verified on every core while others are
-/// appended. A simulation has no tasks and needs none.
-async fn fetch_beside(replica: &Replica, first: Seq) -> Result<Option<Fetched>, StoreError> {
+/// [`catalog::read`] as a task, so that objects arrive and are verified on every core while others
+/// are appended. A simulation has no tasks and needs none.
+async fn read_beside(replica: &Replica, object: Object) -> Result<Option<Fetched>, StoreError> {
     let Ok(runtime) = Handle::try_current() else {
-        return fetch(replica, first).await;
+        return catalog::read(replica, object).await;
     };
     let replica = replica.clone();
-    let task = runtime.spawn(async move { fetch(&replica, first).await });
+    let task = runtime.spawn(async move { catalog::read(&replica, object).await });
     task.await.unwrap_or_else(|error| {
-        let reason = format!("reading the segment of #{first} ended early: {error}");
+        let reason = format!("reading `{}` ended early: {error}", object.path());
         Err(StoreError::Internal(reason))
     })
-}
-
-async fn fetch_once(replica: &Replica, first: Seq) -> Result<Option<Fetched>, StoreError> {
-    let path = layout::segment(first);
-    let Some(bytes) = replica.get(&path).await? else {
-        return Ok(None);
-    };
-    let segment = segment::decode(path.as_ref(), &bytes)?;
-    if segment.header.first != first {
-        let found = segment.header.first;
-        return Err(damaged(first, format!("it begins with record #{found}")));
-    }
-    Ok(Some(Fetched {
-        segment,
-        bytes: bytes.len() as u64,
-    }))
-}
-
-pub(super) fn follows(before: Cursor, header: &SegmentHeader) -> Result<(), StoreError> {
-    if header.from() == before {
-        return Ok(());
-    }
-    let reason = format!(
-        "record #{} does not link to record #{}",
-        header.first, before.seq
-    );
-    Err(damaged(header.first, reason))
-}
-
-fn damaged(first: Seq, reason: String) -> StoreError {
-    StoreError::Corrupt {
-        place: format!("`{}`", layout::segment(first)),
-        reason,
-    }
 }

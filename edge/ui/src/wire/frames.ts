@@ -63,6 +63,15 @@ export interface Hello {
 
 export type StopReason = "stop" | "aborted" | "timeout" | "error" | "interrupted" | "max_tokens";
 
+/** Says in place of a text that it was forgotten. */
+export interface Forgotten {
+  seq: number;
+  at: Timestamp;
+  /** As `device:<id>`, `local`. */
+  by: string;
+  byName?: string | null;
+}
+
 export interface HistoryMessage {
   role: "user" | "assistant";
   content: { type: string; text?: string }[] | string;
@@ -73,7 +82,13 @@ export interface HistoryMessage {
   provider?: string;
   model?: string;
   durationMs?: number;
-  __openclaw?: { id?: string; seq: number; runId?: string; idempotencyKey?: string };
+  __openclaw?: {
+    id?: string;
+    seq: number;
+    runId?: string;
+    idempotencyKey?: string;
+    forgotten?: Forgotten;
+  };
 }
 
 export interface History {
@@ -143,6 +158,7 @@ export interface PendingDevice {
 export interface PairedDevice {
   deviceId: string;
   displayName?: string;
+  nameForgotten?: boolean;
   platform?: string;
   clientId?: string;
   clientMode?: string;

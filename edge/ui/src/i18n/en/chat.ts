@@ -25,6 +25,8 @@ export const chat = {
   "chat.error": "The model could not answer.",
   "chat.maxTokens": "The answer reached its length limit.",
   "chat.errorDetail": "It said: {message}",
+  "chat.forgotten": "Forgotten on {date} by {who}",
+  "chat.operator": "the operator",
   "chat.permalink": "Event {seq}",
   "chat.denied":
     "This device may read but not write. Ask someone with admin rights for the chat permission.",

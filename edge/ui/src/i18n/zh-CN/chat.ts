@@ -25,6 +25,8 @@ export const chat: Record<keyof typeof source, string> = {
   "chat.error": "模型未能回答。",
   "chat.maxTokens": "回答达到了长度上限。",
   "chat.errorDetail": "它的说明：{message}",
+  "chat.forgotten": "此内容已于 {date} 由{who}永久遗忘",
+  "chat.operator": "管理员",
   "chat.permalink": "事件 {seq}",
   "chat.denied": "此设备可以阅读，但不能发送。请有管理权限的人授予“对话”权限。",
 
