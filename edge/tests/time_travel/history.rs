@@ -50,7 +50,7 @@ pub fn digest(model: &Model) -> Hash {
 impl History {
     /// Submits so many commands of a seed.
     pub async fn record(seed: u64, commands: usize) -> History {
-        let keyring = Arc::new(Keyring::in_memory(None));
+        let keyring = Arc::new(Keyring::in_memory(MasterKeys::default()));
         let log = MemoryLog::new();
         let recorder = Recorder::new(
             Box::new(log.clone()),
