@@ -107,6 +107,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         ship,
         replica,
         epoch: claimed.epoch,
+        claimed: claimed.head.seq,
         live: LiveRuns::default(),
         model,
         backups: Backups::default(),

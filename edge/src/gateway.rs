@@ -123,6 +123,8 @@ pub struct Running {
     pub replica: Replica,
     /// The generation this process writes in.
     pub epoch: Epoch,
+    /// The record with which this process began to write.
+    pub claimed: Seq,
     /// Model turns under way.
     pub live: LiveRuns,
     /// Who answers.

@@ -1,11 +1,15 @@
 //! How safe the data is: the storage status in API and UI, and "Backup now".
 
 use crate::gateway::{Gateway, Phase, Running};
-use crate::limits::{BACKUP_MS_MAX, SNAPSHOT_EVERY_RECORDS, STORAGE_EVENT_INTERVAL_MS};
+use crate::limits::{
+    BACKUP_MS_MAX, SNAPSHOT_EVERY_BYTES, SNAPSHOT_EVERY_RECORDS, SNAPSHOT_EVERY_SEGMENTS,
+    STORAGE_EVENT_INTERVAL_MS,
+};
 use crate::self_test;
 use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
+use crate::view::Model;
 use moltbot_core::actor::Scope;
 use moltbot_core::ids::Seq;
 use moltbot_core::time::Timestamp;
@@ -144,7 +148,9 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "compaction": {
             "made": compaction.made,
             "replaced": compaction.replaced,
-            "lastPass": compaction.last_pass_ms,
+            "lastPass": compaction.last_pass.map(|at| {
+                stamp::now().0 - i64::try_from(at.elapsed().as_millis()).unwrap_or(0)
+            }),
             "lastError": compaction.last_error,
         },
         "segmentBytes": ship.bytes,
@@ -290,8 +296,10 @@ pub fn compact(gateway: &Gateway, running: &Arc<Running>) {
     let _ = running.backups.compaction.set(status);
 }
 
-/// Counts what is there already, and takes a snapshot whenever enough has been recorded.
+/// Counts what is there already, and takes a snapshot whenever a start from the newest one would
+/// have much to read.
 pub async fn keep_snapshots(running: Arc<Running>) {
+    let mut tail = TailSize::default();
     match Catalog::list(&running.replica, Seq::ZERO).await {
         Ok(catalog) => {
             let before = catalog.objects() as u64;
@@ -301,23 +309,61 @@ pub async fn keep_snapshots(running: Arc<Running>) {
                 .backups
                 .segments_before
                 .store(others, Ordering::Relaxed);
+            tail = TailSize::of(&catalog, newest_snapshot(&running), running.claimed);
         }
         Err(error) => info!(%error, "the segments of the remote log are not counted"),
     }
-    let mut head = running.view.head();
+    let mut status = running.ship.status();
+    let mut counted = ShipStatus::default();
     loop {
-        let newest = running
-            .view
-            .read(|m| m.state.storage.snapshots.front().map(|s| s.seq.0));
-        let due = newest.unwrap_or(0) + SNAPSHOT_EVERY_RECORDS;
-        if head.wait_for(|cursor| cursor.seq.0 >= due).await.is_err() {
+        let ship = status.borrow_and_update().clone();
+        tail.segments += ship.segments - counted.segments;
+        tail.bytes += ship.bytes - counted.bytes;
+        counted = ship;
+        let records = counted.shipped.seq.0;
+        if tail.is_much(records.saturating_sub(newest_snapshot(&running).0)) {
+            let _one = running.backups.one_at_a_time.lock().await;
+            match snapshots::take(&running).await {
+                Ok(_) => tail = TailSize::default(),
+                Err(error) => {
+                    warn!(%error, "no snapshot was taken; the next start reads more of the log");
+                    tokio::time::sleep(Duration::from_mins(1)).await;
+                }
+            }
+        } else if status.changed().await.is_err() {
             return;
         }
-        let _one = running.backups.one_at_a_time.lock().await;
-        if let Err(error) = snapshots::take(&running).await {
-            warn!(%error, "no snapshot was taken; the next start folds more of the log");
-            tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+}
+
+fn newest_snapshot(running: &Running) -> Seq {
+    let seq = |model: &Model| model.state.storage.snapshots.front().map(|s| s.seq);
+    running.view.read(seq).unwrap_or_default()
+}
+
+/// What the remote log holds after the newest snapshot: a start reads all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct TailSize {
+    segments: u64,
+    bytes: u64,
+}
+
+impl TailSize {
+    /// What earlier processes shipped after a snapshot, up to the record where this one began.
+    fn of(catalog: &Catalog, snapshot: Seq, claimed: Seq) -> TailSize {
+        let mut tail = TailSize::default();
+        let between = |first: Seq| first > snapshot && first < claimed;
+        for (_, bytes) in catalog.shipped().filter(|(first, _)| between(*first)) {
+            tail.segments += 1;
+            tail.bytes += bytes;
         }
+        tail
+    }
+
+    fn is_much(self, records: u64) -> bool {
+        records >= SNAPSHOT_EVERY_RECORDS
+            || self.segments >= SNAPSHOT_EVERY_SEGMENTS
+            || self.bytes >= SNAPSHOT_EVERY_BYTES
     }
 }
 

@@ -205,7 +205,7 @@ pub(super) fn history(running: &Running, params: &Params) -> Result<Value, Failu
     let mut bytes = 0;
     // Newest first, so that what does not fit is the oldest.
     for seq in lines.into_iter().rev() {
-        let opened = running.reader.event(seq).map_err(not_now)?;
+        let opened = running.reader.event(seq).map_err(|e| not_now(&e))?;
         let Some(message) = opened.and_then(|opened| present::message(running, &opened)) else {
             continue;
         };
@@ -233,7 +233,7 @@ pub(super) fn history(running: &Running, params: &Params) -> Result<Value, Failu
 }
 
 /// Older history is in the remote log only, and that does not answer.
-fn not_now(error: StoreError) -> Failure {
+fn not_now(error: &StoreError) -> Failure {
     let message = format!("older messages cannot be read now, try again: {error}");
     Failure::unavailable(message, HISTORY_RETRY_MS)
 }

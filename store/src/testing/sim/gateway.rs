@@ -6,6 +6,7 @@
 use super::compaction::compact;
 use super::disk::SimDisk;
 use super::load::{Machine, Moment, Process};
+use super::snapshots;
 use super::world::World;
 use crate::claim::{ClaimRequest, claim};
 use crate::error::{ErrorKind, StoreError};
@@ -50,6 +51,8 @@ pub(super) struct Mailbox {
     waker: Option<Waker>,
     pub(super) shipped: Cursor,
     pub(super) is_over: bool,
+    /// The snapshots that this process took, the newest last.
+    pub(super) snapshots: Vec<Seq>,
 }
 
 impl Mailbox {
@@ -78,7 +81,7 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         let replica = world.replica(gateway);
         let settings = world.settings();
         let mut progress = |_, _| {};
-        let mut usable = |_: &Snapshot| true;
+        let mut usable = |snapshot: &Snapshot| snapshots::is_usable(snapshot);
         let result = claim(
             &replica,
             &mut disk,
@@ -100,6 +103,7 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         }
     };
     world.note(gateway, || format!("claimed {claimed:?}"));
+    world.anchored(claimed.anchor, &disk);
     if let Err(error) = load_keys(&world, gateway, &keyring).await {
         return world.ended(gateway, &error);
     }
@@ -181,10 +185,16 @@ async fn work(
             continue;
         }
         let shipped = mailbox.borrow().shipped;
+        let snapshot = snapshots::take(world, gateway, shipped).await;
+        if mailbox.borrow().is_over {
+            return;
+        }
+        let taken = snapshot.as_ref().map(|taken| taken.seq);
         let done = world.with_rng(|rng| {
             process.work(Moment {
                 now_ms: world.clock.now_ms(),
                 shipped,
+                snapshot,
                 rng,
             })
         });
@@ -197,6 +207,7 @@ async fn work(
             world.note(gateway, || line);
         }
         let mut mailbox = mailbox.borrow_mut();
+        mailbox.snapshots.extend(taken);
         if let Some(last) = done.appended.last() {
             world.acknowledged_local(gateway, &done.appended);
             mailbox.push(Input::Appended {
