@@ -13,7 +13,7 @@ use moltbot_core::time::Timestamp;
 use moltbot_edge::time_travel::diff::{Change, Kind};
 use moltbot_edge::view::Model;
 use moltbot_edge::writer::recorder::Recorder;
-use moltbot_store::keys::{Keyring, keys_in};
+use moltbot_store::keys::{Keyring, MasterKeys, keys_in};
 use moltbot_store::layout;
 use moltbot_store::log::LogReader;
 use moltbot_store::memory_log::MemoryLog;
@@ -50,7 +50,7 @@ pub fn digest(model: &Model) -> Hash {
 impl History {
     /// Submits so many commands of a seed.
     pub async fn record(seed: u64, commands: usize) -> History {
-        let keyring = Arc::new(Keyring::in_memory(None));
+        let keyring = Arc::new(Keyring::in_memory(MasterKeys::default()));
         let log = MemoryLog::new();
         let recorder = Recorder::new(
             Box::new(log.clone()),
