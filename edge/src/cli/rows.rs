@@ -66,7 +66,7 @@ pub(super) async fn decide(
     say(format_args!(
         "{}: {}",
         text(&reply, "message"),
-        text(row, name)
+        self::name(row, name)
     ));
     Ok(())
 }
