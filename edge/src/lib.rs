@@ -12,12 +12,14 @@
     reason = "JSON is read by name, which gives null where there is nothing; slices are read with get"
 )]
 
+pub mod ack;
 pub mod auth;
 pub mod boot;
 pub mod channels;
 pub mod chat;
 pub mod cli;
 pub mod exit;
+pub mod follow;
 pub mod forget;
 pub mod gateway;
 pub mod home;
@@ -26,6 +28,7 @@ pub mod limits;
 pub mod log_ring;
 pub mod metrics;
 pub mod models;
+pub mod orphans;
 pub mod outbox;
 pub mod present;
 pub mod prompt;

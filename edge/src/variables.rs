@@ -26,6 +26,7 @@ const PLAIN: &[&str] = &[
     "DISCORD_DM_POLICY",
     "DISCORD_PUBLIC_KEY",
     "E2E_TEST_MODE",
+    "MOLTBOT_ACK",
     "MOLTBOT_BIND",
     "MOLTBOT_CONTROL_UI_DIR",
     "MOLTBOT_HOME",

@@ -95,7 +95,7 @@ pub async fn run(
     running.live.end(&id);
 }
 
-/// Ends a run that cannot be begun: it would be due for ever.
+/// Ends a run that cannot be begun: it would be due for ever. A person may try it again.
 async fn give_up(
     gateway: &Arc<Gateway>,
     running: &Arc<Running>,
@@ -107,15 +107,14 @@ async fn give_up(
         run: id.clone(),
         text: String::new(),
         code: why.code.to_owned(),
-        message: why.message.to_owned(),
+        message: why.message.clone(),
     };
     if let Err(refused) = submit(running, run, action).await {
         warn!(run = %id, ?refused, "a run that cannot be begun could not be ended");
     }
-    let key = running
-        .view
-        .read(|model| Some(model.state.sessions.get(&run.session)?.key.clone()));
-    Chat::new(gateway, running, id, key.unwrap_or_default()).ended(&unsaid(), Some(why.code));
+    if let Some(session_key) = why.session_key {
+        Chat::new(gateway, running, id, session_key).failed(why.code, &why.message);
+    }
 }
 
 /// How a run ended of which nothing is recorded that clients could be shown.

@@ -217,6 +217,7 @@ impl Process for Gateway {
             now_ms,
             shipped,
             rng,
+            ..
         } = moment;
         let mut done = Done::default();
         self.people_write(rng);
