@@ -42,13 +42,6 @@ pub fn follow(reader: &Reader, records: &[Record]) {
     }
 }
 
-/// [`follow`] for a copy of the log that holds only what the remote log has: there the keys can go
-/// at once. Blocks on the disk.
-pub fn follow_shipped(reader: &Reader, records: &[Record]) -> Result<(), StoreError> {
-    follow(reader, records);
-    reader.keyring.remove(&keys::forgotten_in(records))
-}
-
 /// Whose content is meant: a conversation by its id or key, a person or a device by id.
 pub fn subject(running: &Running, kind: &str, name: &str) -> Option<Subject> {
     match kind {
