@@ -48,7 +48,7 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 23] = [
         &[],
         &["serve"],
         &["devices"],
@@ -65,6 +65,11 @@ fn every_command_explains_itself() {
         &["log", "verify"],
         &["log", "export"],
         &["log", "stats"],
+        &["workspace"],
+        &["workspace", "record"],
+        &["workspace", "list"],
+        &["workspace", "restore"],
+        &["workspace", "status"],
         &["restore"],
         &["doctor"],
     ];
