@@ -41,6 +41,7 @@ const RULES: &[(&str, Rule)] = &[
             max: 65_536,
         },
     ),
+    ("storage.ack", Rule::OneOf(&["local", "replicated"])),
     ("run.timeout_s", Rule::Integer { min: 5, max: 3_600 }),
     (
         "telegram.dm_policy",

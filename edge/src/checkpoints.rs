@@ -149,7 +149,7 @@ impl Checkpoints {
             log: running.view.read(|model| model.state.storage.log),
             cursor,
             at: stamp::now(),
-            epoch: running.epoch,
+            epoch: running.epoch(),
         };
         let signed = self.key.sign(checkpoint).map_err(text)?;
         checkpoint::put(&running.replica, &signed)

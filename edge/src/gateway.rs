@@ -3,6 +3,7 @@
 //! Invariant: the listener is up before the log is; until [`Gateway::running`] is there, every
 //! request is answered with how far the start is.
 
+use crate::ack::AckLevel;
 use crate::auth::access::Verifier;
 use crate::auth::access::principals::Principals;
 use crate::auth::grant::Grants;
@@ -11,7 +12,9 @@ use crate::auth::token::Secret;
 use crate::channels::Channels;
 use crate::checkpoints::Checkpoints;
 use crate::exit::Failure;
+use crate::follow::{self, Following};
 use crate::metrics::Metrics;
+use crate::orphans::Orphans;
 use crate::reader::Reader;
 use crate::runs::LiveRuns;
 use crate::self_test::SelfTests;
@@ -42,6 +45,11 @@ use tracing::info;
 pub enum Phase {
     /// The local log is being opened and verified.
     Opening,
+    /// A follower asks the remote log for what it does not have.
+    Connecting {
+        /// Why it takes long, if it does.
+        message: Option<String>,
+    },
     /// The remote log is being claimed.
     Claiming {
         /// Why it takes long, if it does.
@@ -106,6 +114,8 @@ pub struct Gateway {
     pub stop: watch::Sender<Option<Stop>>,
     /// What the self-tests of the remote log found.
     pub self_tests: SelfTests,
+    /// How many tails lie under `orphan/`.
+    pub orphans: Orphans,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     running: OnceLock<Arc<Running>>,
@@ -123,8 +133,8 @@ pub struct Running {
     pub ship: ShipHandle,
     /// The remote log.
     pub replica: Replica,
-    /// The generation this process writes in.
-    pub epoch: Epoch,
+    /// The record with which this process began to write; of a follower, the last it had at its start.
+    pub claimed: Seq,
     /// Model turns under way.
     pub live: LiveRuns,
     /// Who answers.
@@ -137,6 +147,18 @@ pub struct Running {
     pub channels: Channels,
     /// The assistant's workspace.
     pub files: Files,
+    /// Whether this process writes the log or follows it.
+    pub role: Role,
+    /// When answers are given, if the deployment has its own mind about it.
+    pub ack: Option<AckLevel>,
+}
+
+/// What a gateway is to its log.
+pub enum Role {
+    /// The one that writes.
+    Writer,
+    /// A read-only copy.
+    Follower(Following),
 }
 
 impl Gateway {
@@ -156,6 +178,7 @@ impl Gateway {
             phase: watch::Sender::new(Phase::Opening),
             stop: watch::Sender::new(None),
             self_tests: SelfTests::default(),
+            orphans: Orphans::default(),
             metrics: Arc::new(Metrics::new()),
             running: OnceLock::new(),
         })
@@ -216,8 +239,12 @@ impl Gateway {
 }
 
 impl Running {
-    /// Submits a command and waits until its records are durable on this disk.
+    /// Submits a command and waits until its records are durable on this disk. A follower refuses
+    /// all of them.
     pub async fn submit(&self, intent: Intent) -> Result<Accepted, Refused> {
+        if self.following().is_some() {
+            return Err(Refused::Rejected(follow::refusal(self)));
+        }
         // What somebody asked for is found by its request, which the span around this names.
         let asked = intent.actor != Actor::System;
         let accepted = self.commands.submit(intent).await?;
@@ -234,6 +261,19 @@ impl Running {
         tokio::time::timeout(Duration::from_millis(wait_ms), shipped)
             .await
             .unwrap_or(false)
+    }
+
+    /// How following goes, if this is a follower.
+    pub fn following(&self) -> Option<&Following> {
+        match &self.role {
+            Role::Writer => None,
+            Role::Follower(following) => Some(following),
+        }
+    }
+
+    /// The generation in which the log is written: by this process, or by the one that is followed.
+    pub fn epoch(&self) -> Epoch {
+        self.ship.status().borrow().epoch
     }
 
     /// Why nothing can be recorded, in a sentence, if that is so: the log holds something that this

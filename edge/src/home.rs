@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! data/       the local log: a cache of the remote that may run ahead of it; a wipe removes only this
+//! follower/   the copy that `moltbot follow` keeps; may be removed while none runs
 //! replica/    the default remote
 //! blobs/      contents of files that wait for the remote, and some of those that are there
 //! workspace/  the assistant's files, unless they are elsewhere (MOLTBOT_WORKSPACE)
@@ -34,6 +35,11 @@ pub fn blobs(settings: &Settings) -> PathBuf {
 /// What log and workspace last agreed on.
 pub fn workspace_base(settings: &Settings) -> PathBuf {
     settings.home.join("workspace.base")
+}
+
+/// The copy that a follower keeps.
+pub fn follower(settings: &Settings) -> PathBuf {
+    settings.home.join("follower")
 }
 
 /// Makes the directory if need be.

@@ -12,6 +12,7 @@
     reason = "JSON is read by name, which gives null where there is nothing; slices are read with get"
 )]
 
+pub mod ack;
 pub mod auth;
 pub mod boot;
 pub mod channels;
@@ -19,6 +20,7 @@ pub mod chat;
 pub mod checkpoints;
 pub mod cli;
 pub mod exit;
+pub mod follow;
 pub mod forget;
 pub mod gateway;
 pub mod home;
@@ -27,6 +29,7 @@ pub mod limits;
 pub mod log_ring;
 pub mod metrics;
 pub mod models;
+pub mod orphans;
 pub mod outbox;
 pub mod present;
 pub mod prompt;

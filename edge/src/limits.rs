@@ -96,12 +96,31 @@ pub const REPLICATION_WAIT_MS: u64 = 5_000;
 pub const FORGET_WAIT_MS: u64 = 5_000;
 /// First and longest wait before keys that could not be deleted are deleted again.
 pub const FORGET_RETRY_MS: (u64, u64) = (500, 60_000);
+/// Received messages that wait likewise while the remote log cannot be reached; with more, their
+/// platform may forget them at once.
+pub const INBOX_PENDING_MAX: usize = 50;
+
+/// First and longest wait of a follower between two requests for the next segment. The longest is
+/// what an idle one pays: 17,280 reads a day.
+pub const FOLLOW_POLL_MS: (u64, u64) = (500, 5_000);
+/// How often a follower looks at heads and lists as a whole: two lists and a few reads.
+pub const FOLLOW_SURVEY_INTERVAL_MS: i64 = 10 * 60 * 1_000;
+/// A follower that has heard nothing for so long surveys first: what it missed may have been merged.
+pub const FOLLOW_SILENCE_MS_MAX: i64 = 60_000;
+/// Time for the remote log to answer before a follower with a copy serves what it has.
+pub const FOLLOW_START_MS: u64 = 5_000;
+/// First and longest wait of a follower after a request that failed.
+pub const FOLLOW_RETRY_MS: (u64, u64) = (500, 15_000);
+/// How often tails under `orphan/` are counted: one list.
+pub const ORPHANS_INTERVAL_MS: u64 = 15 * 60 * 1_000;
 /// Messages in one page of `chat.history`.
 pub const HISTORY_MESSAGES_MAX: usize = 1_000;
 /// Messages when the client does not say.
 pub const HISTORY_MESSAGES_DEFAULT: usize = 50;
 /// Bytes of one `chat.history` answer.
 pub const HISTORY_BYTES_MAX: usize = 384 * 1024;
+/// When somebody whom the remote log kept from reading older history should try again.
+pub const HISTORY_RETRY_MS: u64 = 2_000;
 /// Sessions in one `sessions.list` answer.
 pub const SESSIONS_MAX: usize = 500;
 /// Characters of a derived title or preview.
@@ -123,6 +142,8 @@ pub const STORAGE_EVENT_INTERVAL_MS: u64 = 500;
 
 /// Time for an answer about a moment of the log.
 pub const TRAVEL_MS_MAX: u64 = 20_000;
+/// Time for one request to the remote log that such an answer makes; without it, it takes longer.
+pub const TRAVEL_REQUEST_MS_MAX: u64 = 3_000;
 /// Bytes of such an answer.
 pub const TRAVEL_BYTES_MAX: usize = 384 * 1024;
 /// Changes in one `log.diff` answer.
@@ -140,8 +161,12 @@ pub const VERIFY_EVENT_INTERVAL_MS: u64 = 250;
 /// Bytes of one line of an exported log: the largest record, readable and encoded.
 pub const EXPORT_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Records after which a snapshot is taken.
+/// Records after which a snapshot is taken: a start reads and folds what follows the newest one.
 pub const SNAPSHOT_EVERY_RECORDS: u64 = 5_000;
+/// Segments after which a snapshot is taken, each a request of the next start.
+pub const SNAPSHOT_EVERY_SEGMENTS: u64 = 256;
+/// Stored bytes of segments after which a snapshot is taken.
+pub const SNAPSHOT_EVERY_BYTES: u64 = 4 * 1024 * 1024;
 /// First and longest wait before a checkpoint that failed is tried again.
 pub const CHECKPOINT_RETRY_MS: (u64, u64) = (5_000, 5 * 60 * 1_000);
 /// Time for the last checkpoint at shutdown.

@@ -15,6 +15,7 @@ use crate::limits::{
     RESTART_EXPECTED_MS, SHUTDOWN_CHECKPOINT_MS, SHUTDOWN_DELIVERIES_MS, SHUTDOWN_ORPHAN_MS,
     SHUTDOWN_RUNS_MS, SHUTDOWN_SHIP_MS, SHUTDOWN_SOCKETS_MS,
 };
+use crate::orphans;
 use crate::outbox::{self, Outbox};
 use crate::redact;
 use crate::settings::Settings;
@@ -61,7 +62,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         biased;
         booted = boot::boot(&gateway) => booted,
         // Nobody was served yet, so whatever a silent remote still does can be left alone.
-        stop = gateway.stopped() => return ended_early(&stop),
+        stop = gateway.stopped() => return ended(&stop),
     };
     let booted = match booted {
         Ok(booted) => booted,
@@ -89,11 +90,21 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         None => record(&gateway, &running),
     }
     tokio::spawn(workspace::restore_at_start(Arc::clone(&running)));
+    tokio::spawn(orphans::watch(
+        Arc::clone(&gateway),
+        running.replica.clone(),
+    ));
+    storage::compact(&gateway, &running);
     tokio::spawn(warn_of_dev_mode(Arc::clone(&gateway)));
     welcome(&gateway, &running);
     let stop = gateway.stopped().await;
     shut_down(&gateway, booted, outbox, &stop).await;
     server.abort();
+    ended(&stop)
+}
+
+/// What the reason to stop means to whoever started this.
+pub(crate) fn ended(stop: &Stop) -> Result<Served, Failure> {
     match stop {
         Stop::Terminate => Ok(Served::Ended),
         Stop::Restart => Ok(Served::Restart),
@@ -112,15 +123,8 @@ fn record(gateway: &Arc<Gateway>, running: &Arc<Running>) {
     tokio::spawn(checkpoints::keep(Arc::clone(running)));
 }
 
-fn ended_early(stop: &Stop) -> Result<Served, Failure> {
-    match stop {
-        Stop::Failed(failure) => Err(Failure::new(failure.exit, failure.message.clone())),
-        Stop::Terminate | Stop::Restart => Ok(Served::Ended),
-    }
-}
-
 /// The listener, and its address with the port that the system chose for port 0.
-async fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), Failure> {
+pub(crate) async fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), Failure> {
     let failed = |error: std::io::Error| {
         let message = format!(
             "cannot listen on {}: {error}; stop whoever uses the port, or give --port another one",
@@ -133,7 +137,7 @@ async fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), Failur
     Ok((listener, address))
 }
 
-async fn signals(gateway: Arc<Gateway>) {
+pub(crate) async fn signals(gateway: Arc<Gateway>) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -171,7 +175,7 @@ fn welcome(gateway: &Gateway, running: &Running) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-async fn warn_of_dev_mode(gateway: Arc<Gateway>) {
+pub(crate) async fn warn_of_dev_mode(gateway: Arc<Gateway>) {
     if !gateway.settings.dev_mode {
         if gateway.settings.access.skipped_by.is_some() {
             warn!("E2E_TEST_MODE is on: whoever asks over HTTP administers this gateway");

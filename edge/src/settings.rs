@@ -4,6 +4,7 @@
 //! error can show one. A set variable wins over recorded configuration. Everything that is wrong is
 //! said at once.
 
+use crate::ack::AckLevel;
 use crate::auth::access::team::AccessSettings;
 use crate::auth::origin::Place;
 use crate::auth::token::Secret;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Take the log over from another gateway.
     pub takeover: bool,
+    /// When answers are given, if the deployment has its own mind about it.
+    pub ack: Option<AckLevel>,
     /// The gateway token, when given from outside.
     pub token: Option<Secret>,
     /// Where the log is shipped to.
@@ -127,6 +130,7 @@ impl Settings {
             workspace: workspace(&home, env),
             listen: SocketAddr::new(ip, port),
             takeover: flags.takeover,
+            ack: wrong.or_default(ack(env)),
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
             checkpoints: wrong.or_default(checkpoints::read(&remote, env)),
             remote,
@@ -321,6 +325,16 @@ fn remote(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> Resul
         options,
         missing,
     })
+}
+
+fn ack(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<AckLevel>, Failure> {
+    let Some(text) = env("MOLTBOT_ACK") else {
+        return Ok(None);
+    };
+    let level = AckLevel::parse(text.trim());
+    level
+        .map(Some)
+        .ok_or_else(|| wrong("MOLTBOT_ACK must be local or replicated, or not be set"))
 }
 
 fn place(env: &dyn Fn(&str) -> Option<String>) -> Result<Place, Failure> {

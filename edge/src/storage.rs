@@ -1,21 +1,29 @@
 //! How safe the data is: the storage status in API and UI, and "Backup now".
 
 use crate::checkpoints::Checkpoints;
+use crate::follow;
 use crate::gateway::{Gateway, Phase, Running};
-use crate::limits::{BACKUP_MS_MAX, SNAPSHOT_EVERY_RECORDS, STORAGE_EVENT_INTERVAL_MS};
+use crate::limits::{
+    BACKUP_MS_MAX, SNAPSHOT_EVERY_BYTES, SNAPSHOT_EVERY_RECORDS, SNAPSHOT_EVERY_SEGMENTS,
+    STORAGE_EVENT_INTERVAL_MS,
+};
 use crate::self_test;
 use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
+use crate::view::Model;
 use moltbot_core::actor::Scope;
 use moltbot_core::ids::Seq;
 use moltbot_core::time::Timestamp;
-use moltbot_store::layout;
+use moltbot_store::catalog::Catalog;
+use moltbot_store::compact::Compactor;
+use moltbot_store::compact_task::{self, CompactStatus};
 use moltbot_store::replica::ReplicaKind;
+use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_status::{ShipState, ShipStatus};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
@@ -26,6 +34,15 @@ pub struct Backups {
     one_at_a_time: Mutex<()>,
     progress: watch::Sender<Option<Progress>>,
     segments_before: AtomicU64,
+    compaction: OnceLock<watch::Receiver<CompactStatus>>,
+}
+
+impl Backups {
+    /// How compaction is doing.
+    pub fn compaction(&self) -> CompactStatus {
+        let status = self.compaction.get();
+        status.map_or_else(CompactStatus::default, |status| status.borrow().clone())
+    }
 }
 
 /// How far a backup is.
@@ -72,6 +89,7 @@ fn add_configuration(status: &mut Value, gateway: &Gateway, configured: bool) {
     status["configured"] = json!(configured);
     status["message"] = json!(message(configured));
     status["selfTest"] = gateway.self_tests.json();
+    status["orphans"] = json!(gateway.orphans.count());
     status["warnings"] = Value::Array(warnings(&gateway.settings, configured));
     if !configured {
         status["missing"] = json!(missing);
@@ -118,6 +136,8 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         .iter()
         .map(|s| json!({ "seq": s.seq.0, "bytes": s.bytes, "at": s.at.0 }))
         .collect();
+    let compaction = running.backups.compaction();
+    let segments = running.backups.segments_before.load(Ordering::Relaxed) + ship.segments;
     let mut status = json!({
         "kind": kind(running.replica.kind),
         "location": running.replica.location,
@@ -126,9 +146,15 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "shipped": { "seq": shipped.seq.0, "hash": shipped.hash, "at": shipped_at.0 },
         "lagEvents": lag_events,
         "lagMs": lag_ms,
-        "epoch": running.epoch.0,
+        "epoch": running.epoch().0,
         "writer": storage.writer,
-        "segments": running.backups.segments_before.load(Ordering::Relaxed) + ship.segments,
+        "segments": (segments + compaction.made).saturating_sub(compaction.replaced),
+        "compaction": {
+            "made": compaction.made,
+            "replaced": compaction.replaced,
+            "lastPass": compaction.last_pass_ms,
+            "lastError": compaction.last_error,
+        },
         "segmentBytes": ship.bytes,
         "snapshots": snapshots,
         "checkpoint": running.checkpoints.as_ref().map(Checkpoints::json),
@@ -136,6 +162,7 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "lastSync": shipped_at.rfc3339(),
     });
     add_configuration(&mut status, gateway, configured);
+    add_follower(&mut status, running);
     if let Some(alarm) = running.checkpoints.as_ref().and_then(Checkpoints::alarm)
         && let Some(warnings) = status["warnings"].as_array_mut()
     {
@@ -153,8 +180,27 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
     status
 }
 
+/// A follower has nothing that is not shipped; its lag is how far it is behind.
+fn add_follower(status: &mut Value, running: &Running) {
+    status["role"] = json!("writer");
+    let now = stamp::now();
+    let Some(Value::Object(follower)) = follow::status::json(running, now) else {
+        return;
+    };
+    status["role"] = json!("follower");
+    if status["state"] == "ok" && follower["lagEvents"] != 0 {
+        status["state"] = json!("behind");
+    }
+    for (name, value) in follower {
+        status[name] = value;
+    }
+}
+
 /// Ships everything, takes a snapshot, ships its event. One at a time; a second waits.
 pub async fn backup(gateway: &Gateway, running: &Running) -> Result<Value, String> {
+    if running.following().is_some() {
+        return Err(follow::refusal(running).message);
+    }
     let _one = running.backups.one_at_a_time.lock().await;
     let started = stamp::now();
     let before = running.ship.status().borrow().clone();
@@ -268,34 +314,93 @@ pub async fn announce(gateway: Arc<Gateway>, running: Arc<Running>) {
     }
 }
 
-/// Counts what is there already, and takes a snapshot whenever enough has been recorded.
+/// Compacts the remote log from here on, beside everything else.
+pub fn compact(gateway: &Gateway, running: &Arc<Running>) {
+    let settings = StoreSettings::default();
+    let (replica, instance) = (running.replica.clone(), gateway.instance.clone());
+    let compactor = Compactor::new(replica, running.epoch(), instance, settings.clone());
+    let counting = Arc::clone(running);
+    // Each was taken when everything before was shipped, so all but the newest are vouched for in
+    // the remote log.
+    let snapshots = move || {
+        counting.view.read(|model| {
+            let snapshots = model.state.storage.snapshots.iter();
+            snapshots.map(|snapshot| snapshot.seq).collect()
+        })
+    };
+    let (status, _) = compact_task::spawn(compactor, settings, snapshots);
+    // There is one for each process.
+    let _ = running.backups.compaction.set(status);
+}
+
+/// Counts what is there already, and takes a snapshot whenever a start from the newest one would
+/// have much to read.
 pub async fn keep_snapshots(running: Arc<Running>) {
-    match running.replica.list(layout::SEGMENTS).await {
-        Ok(segments) => {
-            let before = segments.len() as u64;
+    let mut tail = TailSize::default();
+    match Catalog::list(&running.replica, Seq::ZERO).await {
+        Ok(catalog) => {
+            let before = catalog.objects() as u64;
             let shipped = running.ship.status().borrow().segments;
             let others = before.saturating_sub(shipped);
             running
                 .backups
                 .segments_before
                 .store(others, Ordering::Relaxed);
+            tail = TailSize::of(&catalog, newest_snapshot(&running), running.claimed);
         }
         Err(error) => info!(%error, "the segments of the remote log are not counted"),
     }
-    let mut head = running.view.head();
+    let mut status = running.ship.status();
+    let mut counted = ShipStatus::default();
     loop {
-        let newest = running
-            .view
-            .read(|m| m.state.storage.snapshots.front().map(|s| s.seq.0));
-        let due = newest.unwrap_or(0) + SNAPSHOT_EVERY_RECORDS;
-        if head.wait_for(|cursor| cursor.seq.0 >= due).await.is_err() {
+        let ship = status.borrow_and_update().clone();
+        tail.segments += ship.segments - counted.segments;
+        tail.bytes += ship.bytes - counted.bytes;
+        counted = ship;
+        let records = counted.shipped.seq.0;
+        if tail.is_much(records.saturating_sub(newest_snapshot(&running).0)) {
+            let _one = running.backups.one_at_a_time.lock().await;
+            match snapshots::take(&running).await {
+                Ok(_) => tail = TailSize::default(),
+                Err(error) => {
+                    warn!(%error, "no snapshot was taken; the next start reads more of the log");
+                    tokio::time::sleep(Duration::from_mins(1)).await;
+                }
+            }
+        } else if status.changed().await.is_err() {
             return;
         }
-        let _one = running.backups.one_at_a_time.lock().await;
-        if let Err(error) = snapshots::take(&running).await {
-            warn!(%error, "no snapshot was taken; the next start folds more of the log");
-            tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+}
+
+fn newest_snapshot(running: &Running) -> Seq {
+    let seq = |model: &Model| model.state.storage.snapshots.front().map(|s| s.seq);
+    running.view.read(seq).unwrap_or_default()
+}
+
+/// What the remote log holds after the newest snapshot: a start reads all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct TailSize {
+    segments: u64,
+    bytes: u64,
+}
+
+impl TailSize {
+    /// What earlier processes shipped after a snapshot, up to the record where this one began.
+    fn of(catalog: &Catalog, snapshot: Seq, claimed: Seq) -> TailSize {
+        let mut tail = TailSize::default();
+        let between = |first: Seq| first > snapshot && first < claimed;
+        for (_, bytes) in catalog.shipped().filter(|(first, _)| between(*first)) {
+            tail.segments += 1;
+            tail.bytes += bytes;
         }
+        tail
+    }
+
+    fn is_much(self, records: u64) -> bool {
+        records >= SNAPSHOT_EVERY_RECORDS
+            || self.segments >= SNAPSHOT_EVERY_SEGMENTS
+            || self.bytes >= SNAPSHOT_EVERY_BYTES
     }
 }
 

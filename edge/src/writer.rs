@@ -98,6 +98,12 @@ pub struct Commands {
 }
 
 impl Commands {
+    /// The way to nobody, where there is no writer: every command is answered `Stopped`.
+    pub fn none() -> Commands {
+        let (queue, _) = mpsc::channel(1);
+        Commands { queue }
+    }
+
     /// Waits for the writer's answer.
     pub async fn submit(&self, intent: Intent) -> Result<Accepted, Refused> {
         let (answer, answered) = oneshot::channel();

@@ -48,9 +48,10 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 29] = [
         &[],
         &["serve"],
+        &["follow"],
         &["devices"],
         &["devices", "list"],
         &["devices", "approve"],
@@ -61,11 +62,20 @@ fn every_command_explains_itself() {
         &["peers", "list"],
         &["peers", "approve"],
         &["peers", "block"],
+        &["forget"],
+        &["keys"],
+        &["keys", "status"],
         &["log"],
         &["log", "verify"],
+        &["log", "state"],
+        &["log", "diff"],
         &["log", "checkpoint"],
         &["log", "export"],
+        &["log", "import"],
         &["log", "stats"],
+        &["log", "orphans"],
+        &["log", "orphans", "list"],
+        &["log", "orphans", "export"],
         &["restore"],
         &["doctor"],
     ];
@@ -332,10 +342,13 @@ fn without_a_gateway_the_command_line_says_how_to_start_one() {
     }
     for arguments in [
         &["log", "verify"][..],
+        &["log", "state"],
+        &["log", "diff", "1"],
         &["log", "checkpoint"],
         &["log", "export"],
         &["log", "stats"],
         &["restore", "--dry-run"],
+        &["restore", "--to", "file:///nowhere"],
     ] {
         let (code, out, error) = home.run(arguments);
         assert_eq!((code, out.as_str()), (3, ""), "{arguments:?} {error}");

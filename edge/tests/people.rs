@@ -35,11 +35,15 @@ async fn without_a_channel_nobody_waits_and_nothing_is_on_its_way() {
     let home = Home::new();
     let gateway = home.start();
     let mut client = enter(&gateway, &ALL).await;
+    let shipped = gateway.shipped().await;
     let people = client.request("peer.list", json!({})).await.unwrap();
-    let nobody = json!({ "pending": [], "approved": [], "blocked": [], "hasMore": false });
+    let nobody = json!({
+        "pending": [], "approved": [], "blocked": [], "hasMore": false, "shippedSeq": shipped,
+    });
     assert_eq!(people, nobody);
     let replies = client.request("delivery.list", json!({})).await.unwrap();
-    assert_eq!(replies, json!({ "deliveries": [], "hasMore": false }));
+    let none = json!({ "deliveries": [], "hasMore": false, "shippedSeq": shipped });
+    assert_eq!(replies, none);
     let beside_devices = gateway.admin("GET", "devices").await.body;
     assert_eq!(beside_devices["peers"], nobody);
     for event in [

@@ -18,8 +18,10 @@ pub struct CompactStatus {
     pub objects: u64,
     /// Merged segments made by this process.
     pub made: u64,
-    /// Objects deleted by this process.
-    pub deleted: u64,
+    /// Objects deleted by this process because a larger one holds what they held.
+    pub replaced: u64,
+    /// Snapshots deleted by this process.
+    pub snapshots: u64,
     /// When the last pass ended well, in milliseconds since the Unix epoch.
     pub last_pass_ms: Option<u64>,
     /// Why the last pass failed, for people; `None` when it did not.
@@ -30,7 +32,8 @@ impl CompactStatus {
     fn add(&mut self, pass: &Pass) {
         self.objects = pass.objects;
         self.made += pass.made;
-        self.deleted += pass.deleted;
+        self.replaced += pass.replaced;
+        self.snapshots += pass.snapshots;
         self.last_error = None;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.last_pass_ms = now

@@ -96,6 +96,14 @@ pub enum StoreError {
         /// The object after the gap.
         object: String,
     },
+    /// The local log was begun at a snapshot, and this record lies before it.
+    #[error("record #{seq} is in the remote log only; the local log begins after #{base}")]
+    NotLocal {
+        /// The record.
+        seq: Seq,
+        /// The last record that is not here.
+        base: Seq,
+    },
     /// Records were appended that do not follow the log's head.
     #[error("a record after {given} does not follow the head {head}")]
     NotNext {
@@ -164,7 +172,9 @@ impl StoreError {
             | StoreError::Owned { .. }
             | StoreError::Newer { .. }
             | StoreError::Invalid(_) => ErrorKind::Invalid,
-            StoreError::NotNext { .. } | StoreError::Internal(_) => ErrorKind::Internal,
+            StoreError::NotLocal { .. } | StoreError::NotNext { .. } | StoreError::Internal(_) => {
+                ErrorKind::Internal
+            }
         }
     }
 }

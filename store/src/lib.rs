@@ -1,4 +1,5 @@
 //! The local log and its replica.
+pub mod anchor;
 pub mod blobs;
 pub mod catalog;
 pub mod checkpoint;
@@ -9,17 +10,21 @@ pub mod diagnosis;
 mod envelope;
 pub mod error;
 pub mod floor;
+pub mod follow;
 pub mod fork;
 pub mod head;
+pub mod history;
 pub mod keys;
 pub mod layout;
 pub mod log;
 pub mod memory_log;
 pub mod new_log;
+pub mod orphans;
 mod pace;
 mod refusal;
 pub mod replica;
 pub mod restore;
+mod retry;
 pub mod scan;
 pub mod segment;
 pub mod self_test;

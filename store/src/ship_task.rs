@@ -148,7 +148,8 @@ pub fn spawn(setup: ShipSetup) -> (ShipHandle, JoinHandle<ShipEnd>) {
         status: status_out,
         shipped: safe_out,
         request: None,
-        wake: None,
+        // The shipper says at its first step when it wants to be woken.
+        wake: Some(now),
     };
     let handle = ShipHandle {
         signal,
@@ -156,6 +157,46 @@ pub fn spawn(setup: ShipSetup) -> (ShipHandle, JoinHandle<ShipEnd>) {
         shipped: safe,
     };
     (handle, tokio::spawn(task.run()))
+}
+
+/// The publishing end of a handle onto a log that another gateway ships.
+#[derive(Debug)]
+pub struct ShipFeed {
+    status: watch::Sender<ShipStatus>,
+    shipped: watch::Sender<Cursor>,
+    /// Nobody reads it: what is appended here was shipped elsewhere.
+    _signals: watch::Receiver<Signal>,
+}
+
+impl ShipFeed {
+    /// Tells everyone how far the remote log is known to be, and how reaching it goes.
+    pub fn publish(&self, status: ShipStatus) {
+        let shipped = status.shipped;
+        self.status.send_replace(status);
+        self.shipped.send_if_modified(|known| {
+            let is_new = *known != shipped;
+            *known = shipped;
+            is_new
+        });
+    }
+}
+
+/// A handle for a gateway that only reads: it ships nothing, and everything it has is shipped.
+pub fn observe(status: ShipStatus) -> (ShipFeed, ShipHandle) {
+    let (shipped_out, shipped) = watch::channel(status.shipped);
+    let (status_out, status) = watch::channel(status);
+    let (signal, signals) = watch::channel(Signal::default());
+    let feed = ShipFeed {
+        status: status_out,
+        shipped: shipped_out,
+        _signals: signals,
+    };
+    let handle = ShipHandle {
+        signal,
+        status,
+        shipped,
+    };
+    (feed, handle)
 }
 
 /// Performs a request against the remote log. `None` for everything that is no such request.

@@ -5,9 +5,11 @@
 //! the idempotency key, so what comes again is recognised, also after a restart.
 
 use super::{Platform, State};
+use crate::ack::AckLevel;
 use crate::gateway::{Gateway, Running};
 use crate::limits::{
-    CHANNEL_CONFLICT_WAIT_MS, CHANNEL_RETRY_MS, HELD_BACK_RETRY_MS, INBOX_REPLICATION_WAIT_MS,
+    CHANNEL_CONFLICT_WAIT_MS, CHANNEL_RETRY_MS, HELD_BACK_RETRY_MS, INBOX_PENDING_MAX,
+    INBOX_REPLICATION_WAIT_MS,
 };
 use crate::writer::{Intent, Refused};
 use moltbot_channels::{
@@ -17,9 +19,10 @@ use moltbot_core::actor::Actor;
 use moltbot_core::chain::Hash;
 use moltbot_core::command::{Action, Idempotency};
 use moltbot_core::ids::{RunId, Seq};
+use moltbot_store::ship_status::ShipStatus;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 /// The method under which the marks of platforms are idempotency keys.
@@ -84,7 +87,7 @@ async fn take(
     inbox: &mut dyn Inbox,
     batch: Vec<Inbound>,
 ) -> Result<(), Stopping> {
-    let mut last = Seq::ZERO;
+    let (mut last, mut pending) = (Seq::ZERO, 0);
     let mut upto = None;
     let mut held_back = BTreeSet::new();
     for inbound in batch {
@@ -94,7 +97,10 @@ async fn take(
                 // What one person writes stays in order; the others do not wait for him.
                 if !held_back.contains(&sender) {
                     match record(running, platform, &inbound.key, &message).await? {
-                        Some(seq) => last = last.max(seq),
+                        Some(seq) => {
+                            last = last.max(seq);
+                            pending += 1;
+                        }
                         None => _ = held_back.insert(sender),
                     }
                 }
@@ -107,7 +113,7 @@ async fn take(
         }
     }
     if let Some(upto) = upto {
-        confirm(running, platform, inbox, last, upto).await?;
+        confirm(running, platform, inbox, last, pending, upto).await?;
     }
     if held_back.is_empty() {
         return Ok(());
@@ -124,9 +130,11 @@ async fn confirm(
     platform: &Platform,
     inbox: &mut dyn Inbox,
     last: Seq,
+    pending: usize,
     upto: Mark,
 ) -> Result<(), Stopping> {
-    if !running.replicated(last, INBOX_REPLICATION_WAIT_MS).await {
+    let waited = Instant::now();
+    if !is_safe_enough(running, last, pending).await {
         let name = platform.channel.name();
         warn!(
             channel = name,
@@ -136,7 +144,7 @@ async fn confirm(
         let action = Action::RecordLoweredDurability {
             what: format!("{name} messages"),
             seq: last,
-            waited_ms: INBOX_REPLICATION_WAIT_MS,
+            waited_ms: u64::try_from(waited.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         if running.submit(Intent::new(Actor::System, action)).await == Err(Refused::Stopped) {
             return Err(Stopping);
@@ -147,6 +155,26 @@ async fn confirm(
         debug!(%error, "what was recorded could not be confirmed yet");
     }
     Ok(())
+}
+
+/// Waits until what was recorded is in the remote log; for a while, and not while that cannot be
+/// reached and too much waits. True as well where the deployment does not want to wait.
+async fn is_safe_enough(running: &Running, last: Seq, pending: usize) -> bool {
+    if running.ack_level() == Some(AckLevel::Local) {
+        return true;
+    }
+    let mut status = running.ship.status();
+    let too_many = async {
+        let is_away = |ship: &ShipStatus| ship.failing_since_ms.is_some();
+        if pending < INBOX_PENDING_MAX || status.wait_for(is_away).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        is_safe = running.replicated(last, INBOX_REPLICATION_WAIT_MS) => is_safe,
+        () = too_many => false,
+    }
 }
 
 /// Records a message; the last record that must be safe before it is confirmed. `None`: too many

@@ -19,7 +19,7 @@ use moltbot_store::checkpoint::{self, Audit};
 use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::replica::Replica;
 use moltbot_store::settings::StoreSettings;
-use moltbot_store::{restore, self_test};
+use moltbot_store::{orphans, restore, self_test};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -47,6 +47,11 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     findings.extend(telegram.map(|found| ("telegram", found)));
     findings.push(("replica", replica));
     findings.push(("keys", keys));
+    findings.extend(
+        check_orphans(settings)
+            .await
+            .map(|found| ("orphans", found)),
+    );
     findings.extend(log.map(|found| ("log", found)));
     let mut wrong = 0;
     for (name, finding) in &findings {
@@ -197,6 +202,20 @@ async fn check_keys(settings: &Settings) -> Result<String, String> {
     let survey = keys::survey(settings, &replica).await;
     let survey = survey.map_err(|error| error.to_string())?;
     keys::advice(&survey, &settings.master_keys)
+}
+
+/// Tails that did not get into the log, if there are any. Nothing is wrong with the gateway then,
+/// but somebody's words may be in them.
+async fn check_orphans(settings: &Settings) -> Option<Result<String, String>> {
+    let replica = Replica::open(&settings.remote.url, &settings.remote.options).ok()?;
+    let limit = Duration::from_millis(DOCTOR_CHECK_MS_MAX);
+    let listed = tokio::time::timeout(limit, orphans::list(&replica)).await;
+    let count = listed.ok()?.ok()?.len();
+    (count > 0).then(|| {
+        Ok(format!(
+            "{count} under orphan/, with records that did not get into the log; see: moltbot log orphans list"
+        ))
+    })
 }
 
 /// Reads the whole log: is it whole, is it what was signed, does this version know all that it must?

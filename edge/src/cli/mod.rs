@@ -7,6 +7,7 @@ mod doctor;
 mod forget;
 mod keys;
 mod log;
+mod orphans;
 mod output;
 mod peers;
 mod restore;
@@ -14,6 +15,7 @@ mod rows;
 mod workspace;
 
 use crate::exit::{Exit, Failure};
+use crate::follow;
 use crate::redact::redact;
 use crate::serve::{self, Served};
 use crate::settings::{self, Flags, Settings};
@@ -56,6 +58,8 @@ struct ServeArgs {
 enum Verb {
     /// Run the gateway (what `moltbot` alone does)
     Serve(Takeover),
+    /// Serve a read-only copy of the log that another gateway writes, and stay close behind it
+    Follow,
     /// Let browsers and apps in, and out, on a gateway that runs on this machine
     #[command(subcommand)]
     Devices(devices::Verb),
@@ -124,11 +128,12 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         bind: cli.serve.bind,
         port: cli.serve.port,
         takeover,
-        serve: matches!(&cli.command, None | Some(Verb::Serve(_))),
+        serve: matches!(&cli.command, None | Some(Verb::Serve(_) | Verb::Follow)),
     };
     let settings = Settings::read(&flags, &settings::process_env)?;
     match cli.command {
         None | Some(Verb::Serve(_)) => return serve::serve(settings).await,
+        Some(Verb::Follow) => return follow::follow(settings).await,
         Some(Verb::Devices(verb)) => devices::run(&settings, verb).await?,
         Some(Verb::Peers(verb)) => peers::run(&settings, verb).await?,
         Some(Verb::Forget(forget)) => forget::run(&settings, forget).await?,
@@ -136,7 +141,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
         Some(Verb::Restore(args)) => restore::run(&settings, args).await?,
         Some(Verb::Workspace(verb)) => workspace::run(&settings, verb).await?,
-        Some(Verb::Doctor) => doctor::run(&settings).await?,
+        Some(Verb::Doctor) => Box::pin(doctor::run(&settings)).await?,
     }
     Ok(Served::Ended)
 }

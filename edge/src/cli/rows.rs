@@ -63,8 +63,12 @@ pub(super) async fn decide(
     name: &str,
 ) -> Result<(), Failure> {
     let reply = call(settings, Method::POST, path).await?;
+    let pending = match reply["replication"].as_str() {
+        Some("pending_replication") => " (in effect; not in the replica yet)",
+        _ => "",
+    };
     say(format_args!(
-        "{}: {}",
+        "{}: {}{pending}",
         text(&reply, "message"),
         text(row, name)
     ));

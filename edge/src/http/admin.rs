@@ -3,12 +3,13 @@
 //!
 //! Invariant: whoever was let through is the actor of what he does.
 
+use crate::follow;
 use crate::forget;
 use crate::gateway::{Gateway, Running, Stop};
 use crate::http::context::Context;
 use crate::http::gate::Visitor;
 use crate::http::reply::{self, Response};
-use crate::limits::{FILES_LISTED_MAX, GRANT_TTL_MS, REPLICATION_WAIT_MS, TICKET_TTL_MS};
+use crate::limits::{FILES_LISTED_MAX, GRANT_TTL_MS, TICKET_TTL_MS};
 use crate::stamp;
 use crate::storage;
 use crate::workspace::Files;
@@ -18,10 +19,10 @@ use crate::ws::methods::people;
 use moltbot_core::actor::Actor;
 use moltbot_core::command::Action;
 use moltbot_core::forget::Subject;
-use moltbot_core::ids::{DeviceId, PeerId, RequestId};
+use moltbot_core::ids::{DeviceId, PeerId, RequestId, Seq};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use warp::http::StatusCode;
+use warp::http::{StatusCode, header};
 
 /// Answers a request below `/api/admin/`.
 pub async fn answer(
@@ -49,6 +50,9 @@ pub async fn answer(
         }
         ("POST", _) => {}
         _ => return not_found(),
+    }
+    if running.following().is_some() && path != ["gateway", "restart"] {
+        return read_only(running);
     }
     let actor = match visitor.actor(gateway, running).await {
         Ok(actor) => actor,
@@ -85,6 +89,20 @@ pub async fn answer(
         }
         _ => not_found(),
     }
+}
+
+/// Whatever a follower would have to record or to ship. What may be asked of it is in `allow`.
+pub(super) fn read_only(running: &Running) -> Response {
+    let refusal = follow::refusal(running);
+    let body = json!({
+        "success": false,
+        "error": refusal.message,
+        "code": refusal.code,
+        "writer": follow::writer(running),
+    });
+    let mut response = reply::json(StatusCode::METHOD_NOT_ALLOWED, &body);
+    reply::set(&mut response, header::ALLOW, "GET, HEAD");
+    response
 }
 
 fn not_found() -> Response {
@@ -154,16 +172,12 @@ async fn act(running: &Running, actor: Actor, change: Change, id: &str) -> Respo
     } = change;
     match running.submit(Intent::new(actor, action)).await {
         Ok(accepted) => {
-            let replicated = running.replicated(accepted.seq, REPLICATION_WAIT_MS).await;
-            let replication = if replicated {
-                "replicated"
-            } else {
-                "pending_replication"
-            };
+            let replication = running.acknowledge(accepted.seq).await;
             let mut body = json!({
                 "success": true,
                 "message": message,
                 "seq": accepted.seq,
+                "shippedSeq": running.shipped_seq(),
                 "replication": replication,
             });
             body[id_name] = json!(id);
@@ -178,26 +192,24 @@ async fn act(running: &Running, actor: Actor, change: Change, id: &str) -> Respo
     }
 }
 
-/// Whose content `?session=`, `?peer=` or `?device=` means.
-fn subject(running: &Running, context: &Context) -> Result<Subject, Response> {
-    let kinds = ["session", "peer", "device"];
-    let named = kinds
-        .into_iter()
-        .filter_map(|kind| Some((kind, context.query(kind)?)));
-    match named.collect::<Vec<_>>().as_slice() {
-        [(kind, name)] => forget::subject(running, kind, name).ok_or_else(not_found),
-        _ => {
-            let hint = Some("give one of ?session=, ?peer= and ?device=");
-            let status = StatusCode::BAD_REQUEST;
-            Err(reply::error(status, "whose content is not said", hint))
-        }
-    }
+/// Whose content `?session=`, `?peer=` or `?device=` means; exactly one of them says it.
+fn subject(running: &Running, context: &Context) -> Option<Subject> {
+    let kinds = ["session", "peer", "device"].into_iter();
+    let mut named = kinds.filter_map(|kind| Some((kind, context.query(kind)?)));
+    let (Some((kind, name)), None) = (named.next(), named.next()) else {
+        return None;
+    };
+    forget::subject(running, kind, &name)
+}
+
+fn nobody() -> Response {
+    let hint = Some("give one of ?session=, ?peer= and ?device=");
+    reply::error(StatusCode::BAD_REQUEST, "whose content is not said", hint)
 }
 
 fn preview(running: &Running, context: &Context) -> Response {
-    let subject = match subject(running, context) {
-        Ok(subject) => subject,
-        Err(refusal) => return refusal,
+    let Some(subject) = subject(running, context) else {
+        return nobody();
     };
     match forget::preview(running, &subject) {
         Ok(plan) => reply::ok(&plan),
@@ -206,9 +218,8 @@ fn preview(running: &Running, context: &Context) -> Response {
 }
 
 async fn forget(running: &Running, actor: Actor, context: &Context) -> Response {
-    let subject = match subject(running, context) {
-        Ok(subject) => subject,
-        Err(refusal) => return refusal,
+    let Some(subject) = subject(running, context) else {
+        return nobody();
     };
     match forget::forget(running, actor, subject).await {
         Ok(answer) => reply::ok(&answer),
@@ -234,13 +245,17 @@ async fn approve_all(running: &Running, actor: Actor) -> Response {
         return reply::ok(&json!({ "approved": [], "message": "No pending devices to approve" }));
     }
     let (mut approved, mut failed): (Vec<RequestId>, Vec<Value>) = Default::default();
+    let mut last = Seq::ZERO;
     for request in &waiting {
         let action = Action::ApproveDevice {
             request: request.clone(),
             scopes: None,
         };
         match running.submit(Intent::new(actor.clone(), action)).await {
-            Ok(_) => approved.push(request.clone()),
+            Ok(accepted) => {
+                last = last.max(accepted.seq);
+                approved.push(request.clone());
+            }
             Err(refused) => {
                 let (_, error) = refusal(&refused);
                 failed.push(json!({ "requestId": request, "success": false, "error": error }));
@@ -248,7 +263,15 @@ async fn approve_all(running: &Running, actor: Actor) -> Response {
         }
     }
     let message = format!("Approved {} of {} device(s)", approved.len(), waiting.len());
-    reply::ok(&json!({ "approved": approved, "failed": failed, "message": message }))
+    let replication = running.acknowledge(last).await;
+    reply::ok(&json!({
+        "approved": approved,
+        "failed": failed,
+        "message": message,
+        "seq": last,
+        "shippedSeq": running.shipped_seq(),
+        "replication": replication,
+    }))
 }
 
 async fn sync(gateway: &Gateway, running: &Running) -> Response {

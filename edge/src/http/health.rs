@@ -1,5 +1,6 @@
 //! Is it alive, is it ready, how far is it: public, wakes nothing, tells nothing personal.
 
+use crate::follow;
 use crate::gateway::{Gateway, Phase};
 use crate::http::reply::{self, Response};
 use crate::stamp;
@@ -11,7 +12,7 @@ pub fn live() -> Response {
     reply::ok(&json!({ "ok": true, "status": "live" }))
 }
 
-/// The log is claimed and replayed, and commands are accepted.
+/// The log is claimed and replayed, and commands are accepted; of a follower: the copy can be read.
 pub fn ready(gateway: &Gateway) -> Response {
     let phase = gateway.phase.borrow().clone();
     let is_ready = phase == Phase::Running;
@@ -45,13 +46,26 @@ pub fn status(gateway: &Gateway) -> Response {
         let head = running.view.read(|model| model.state.cursor.seq);
         body["headSeq"] = json!(head);
         body["shippedSeq"] = json!(running.shipped_seq());
-        body["epoch"] = json!(running.epoch);
+        body["epoch"] = json!(running.epoch());
+        let follower = follow::status::json(running, stamp::now());
+        body["role"] = json!(role(follower.as_ref()));
+        if let Some(follower) = follower {
+            body["follower"] = follower;
+        }
         body["workspace"] = running.files.public();
         if let Some(why) = running.read_only() {
             body["readOnly"] = json!(why);
         }
     }
     reply::ok(&body)
+}
+
+fn role(follower: Option<&Value>) -> &'static str {
+    if follower.is_some() {
+        "follower"
+    } else {
+        "writer"
+    }
 }
 
 /// The old Worker's health check.

@@ -2,6 +2,7 @@
 
 use crate::auth::origin::Browser;
 use crate::auth::{signature, token};
+use crate::follow;
 use crate::gateway::{Gateway, Running};
 use crate::http::context::Context;
 use crate::http::reply::{self, Response};
@@ -54,6 +55,14 @@ pub async fn grant(gateway: &Arc<Gateway>, context: &Context, body: &[u8]) -> Re
         let text = "the gateway is starting; try again in a moment";
         return fail(StatusCode::SERVICE_UNAVAILABLE, "starting", text);
     };
+    if running.following().is_some() {
+        let refusal = follow::pairs_nobody(running);
+        return fail(
+            StatusCode::METHOD_NOT_ALLOWED,
+            refusal.code,
+            &refusal.message,
+        );
+    }
     if gateway
         .limiter
         .wait_ms(origin.address, stamp::now())
@@ -94,11 +103,11 @@ pub async fn grant(gateway: &Arc<Gateway>, context: &Context, body: &[u8]) -> Re
         role: ROLE.to_owned(),
         scopes: Scopes::all(),
     };
-    match running
+    let seq = match running
         .submit(Intent::new(actor, Action::RedeemGrant { intro }))
         .await
     {
-        Ok(_) => {}
+        Ok(accepted) => accepted.seq,
         Err(Refused::Rejected(no)) => {
             return fail(StatusCode::BAD_REQUEST, no.code, &no.message);
         }
@@ -109,7 +118,8 @@ pub async fn grant(gateway: &Arc<Gateway>, context: &Context, body: &[u8]) -> Re
                 "the gateway is stopping",
             );
         }
-    }
+    };
+    let replication = running.acknowledge(seq).await;
     let generation = running.view.read(|model| {
         model
             .state
@@ -123,6 +133,9 @@ pub async fn grant(gateway: &Arc<Gateway>, context: &Context, body: &[u8]) -> Re
         "deviceId": device,
         "deviceToken": token.reveal(),
         "scopes": Scopes::all(),
+        "seq": seq,
+        "shippedSeq": running.shipped_seq(),
+        "replication": replication,
     }))
 }
 

@@ -5,6 +5,7 @@ use crate::checkpoints::Checkpoints;
 use crate::gateway::{Gateway, Phase, Running};
 use crate::stamp;
 use moltbot_core::delivery::DeliveryStatus;
+use moltbot_core::time::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -32,7 +33,15 @@ pub(super) struct AtScrape {
     ship_failures: Counter,
     ship_bytes: Counter,
     ship_failing: Gauge,
+    merged: Counter,
+    merged_away: Counter,
+    compact_failing: Gauge,
     epoch: Gauge,
+    follower: Gauge,
+    follower_lag_events: Gauge,
+    follower_lag_seconds: FloatGauge,
+    follower_contact_age_seconds: FloatGauge,
+    orphans: Gauge,
     checkpoint_age: FloatGauge,
     outbox: Gauge,
     runs_live: Gauge,
@@ -82,6 +91,11 @@ impl AtScrape {
                 "1 while requests to the remote log fail",
                 &self.ship_failing,
             ),
+            (
+                "compact_failing",
+                "1 while the last attempt to merge segments failed",
+                &self.compact_failing,
+            ),
         ];
         for (name, help, gauge) in gauges {
             r.register(name, help, gauge.clone());
@@ -92,6 +106,7 @@ impl AtScrape {
             Unit::Seconds,
             self.lag_seconds.clone(),
         );
+        self.register_follower(r);
         r.register_with_unit(
             "checkpoint_age",
             "Age of the newest signed checkpoint; NaN before the first",
@@ -114,9 +129,57 @@ impl AtScrape {
                 "Bytes put into the remote log",
                 &self.ship_bytes,
             ),
+            (
+                "compact_puts",
+                "Merged segments put into the remote log",
+                &self.merged,
+            ),
+            (
+                "compact_deletes",
+                "Segments deleted because a merged one holds their records",
+                &self.merged_away,
+            ),
         ];
         for (name, help, counter) in counters {
             r.register(name, help, counter.clone());
+        }
+    }
+
+    fn register_follower(&self, r: &mut Registry) {
+        let gauges = [
+            (
+                "follower",
+                "1 for a read-only copy, 0 for the gateway that writes",
+                &self.follower,
+            ),
+            (
+                "follower_lag_events",
+                "Records that are known to be in the remote log and are not in the copy",
+                &self.follower_lag_events,
+            ),
+            (
+                "log_orphans",
+                "Tails that did not get into the log, under orphan/",
+                &self.orphans,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            r.register(name, help, gauge.clone());
+        }
+        let times = [
+            (
+                "follower_lag",
+                "By how much the copy may be behind, at most",
+                &self.follower_lag_seconds,
+            ),
+            (
+                "follower_contact_age",
+                "Time since the remote log last answered",
+                &self.follower_contact_age_seconds,
+            ),
+        ];
+        for (name, help, gauge) in times {
+            r.register_with_unit(name, help, Unit::Seconds, gauge.clone());
         }
     }
 
@@ -163,7 +226,9 @@ impl AtScrape {
         self.uptime.set(seconds(now.since_ms(gateway.started_at)));
         self.resident
             .set(int(process::resident_bytes().unwrap_or(0)));
+        self.orphans.set(int(gateway.orphans.count().unwrap_or(0)));
         if let Some(running) = gateway.running() {
+            self.read_follower(running, gateway.started_at, now);
             self.read_log(running, u64::try_from(now.0).unwrap_or(0));
             self.read_work(running);
         }
@@ -174,7 +239,7 @@ impl AtScrape {
         let head = running.view.read(|model| model.state.cursor.seq.0);
         self.head_seq.set(int(head));
         self.shipped_seq.set(int(ship.shipped.seq.0));
-        self.epoch.set(int(running.epoch.0));
+        self.epoch.set(int(running.epoch().0));
         self.lag_events
             .set(int(head.saturating_sub(ship.shipped.seq.0)));
         self.lag_bytes.set(int(ship.lag_bytes));
@@ -188,14 +253,34 @@ impl AtScrape {
         self.checkpoint_age.set(age.unwrap_or(f64::NAN));
         self.ship_failing
             .set(i64::from(ship.failing_since_ms.is_some()));
-        // The shipper counts these itself, and never backwards.
+        let compaction = running.backups.compaction();
+        self.compact_failing
+            .set(i64::from(compaction.last_error.is_some()));
+        // Shipper and compactor count these themselves, and never backwards.
         for (counter, value) in [
             (&self.ship_segments, ship.segments),
             (&self.ship_failures, ship.retries),
             (&self.ship_bytes, ship.bytes),
+            (&self.merged, compaction.made),
+            (&self.merged_away, compaction.replaced),
         ] {
             counter.inner().store(value, Ordering::Relaxed);
         }
+    }
+
+    fn read_follower(&self, running: &Running, started_at: Timestamp, now: Timestamp) {
+        let Some(following) = running.following() else {
+            return;
+        };
+        let progress = following.progress();
+        let head = running.view.read(|model| model.state.cursor.seq);
+        self.follower.set(1);
+        self.follower_lag_events.set(int(progress.lag_events(head)));
+        self.follower_lag_seconds.set(seconds(progress.lag_ms(now)));
+        // Nothing heard since the start: that long at least.
+        let since_start = now.since_ms(started_at);
+        let age_ms = progress.contact_age_ms(now).unwrap_or(since_start);
+        self.follower_contact_age_seconds.set(seconds(age_ms));
     }
 
     fn read_work(&self, running: &Running) {

@@ -3,6 +3,7 @@
 //! Invariant: a device gets what the operator granted and nothing else; only a trusted one (a command
 //! line on this machine with the token) is approved on the spot, and that is recorded too.
 
+use crate::follow;
 use crate::gateway::{Gateway, Running};
 use crate::stamp;
 use crate::writer::{Intent, Refused};
@@ -25,6 +26,9 @@ pub(super) async fn admit(
 ) -> Result<Scopes, Failure> {
     if let Some(granted) = granted(running, intro) {
         return Ok(granted);
+    }
+    if running.following().is_some() {
+        return Err(follow::pairs_nobody(running).into());
     }
     let action = Action::RequestDevicePairing {
         intro: intro.clone(),

@@ -161,7 +161,7 @@ async fn read(caller: &Caller, stream: &mut Stream) {
             }
         };
         while beside.try_join_next().is_some() {}
-        if !methods::is_slow(&request.method) {
+        if !methods::is_slow(caller, &request.method) {
             let result = answer(caller, &request).await;
             respond(caller, &request.id, &result).await;
             methods::answered(caller, &request, &result);

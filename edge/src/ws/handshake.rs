@@ -6,6 +6,7 @@
 use crate::auth::origin::Browser;
 use crate::auth::signature::{self, Signed};
 use crate::auth::token;
+use crate::follow;
 use crate::gateway::{Gateway, Phase, Running};
 use crate::limits::{
     FRAME_BYTES_MAX, SEND_BUFFER_BYTES_MAX, SIGNATURE_AGE_MS_MAX, TICK_INTERVAL_MS,
@@ -422,7 +423,7 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
         "type": "hello-ok",
         "protocol": welcome.protocol,
         "server": { "version": env!("CARGO_PKG_VERSION"), "connId": format!("{}-{connection}", gateway.boot_id) },
-        "features": { "methods": methods::NAMES, "events": methods::EVENTS, "capabilities": [] },
+        "features": { "methods": methods::NAMES.as_slice(), "events": methods::EVENTS.as_slice(), "capabilities": [] },
         "snapshot": {
             "presence": [],
             "health": methods::health(gateway, running),
@@ -446,7 +447,7 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
             "deviceName": welcome.name,
             "cursor": cursor,
             "shippedSeq": running.shipped_seq(),
-            "epoch": running.epoch,
+            "epoch": running.epoch(),
             "storageConfigured": running.replica.kind.is_remote(),
             "devMode": gateway.settings.dev_mode,
             "bootId": gateway.boot_id,
@@ -455,6 +456,13 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
     });
     if let Some(why) = running.read_only() {
         hello["moltbot"]["readOnly"] = json!(why);
+    }
+    if let Some(follower) = follow::status::json(running, now) {
+        let ours = &mut hello["moltbot"];
+        // No model answers here.
+        ours["model"] = Value::Null;
+        ours["readOnly"] = json!(follow::refusal(running).message);
+        ours["follower"] = follower;
     }
     Ok(hello)
 }

@@ -48,7 +48,7 @@ pub async fn follow(gateway: Arc<Gateway>, running: Arc<Running>) {
 
 fn tell(gateway: &Gateway, running: &Running, guests: &mut Guests, record: &Record, event: &Event) {
     if let Some((delivery, status)) = change_of_delivery(event) {
-        return delivery_changed(gateway, record, delivery, status);
+        return delivery_changed(gateway, running, record, delivery, status);
     }
     match event {
         Event::DevicePairingRequested(e) => {
@@ -192,11 +192,18 @@ fn change_of_delivery(event: &Event) -> Option<(&DeliveryId, &'static str)> {
 }
 
 /// Neither text nor name: who may read is told that something changed, not what or for whom.
-fn delivery_changed(gateway: &Gateway, record: &Record, delivery: &DeliveryId, status: &str) {
+fn delivery_changed(
+    gateway: &Gateway,
+    running: &Running,
+    record: &Record,
+    delivery: &DeliveryId,
+    status: &str,
+) {
     let payload = json!({
         "deliveryId": delivery,
         "status": status,
         "seq": record.seq,
+        "shippedSeq": running.shipped_seq(),
         "ts": record.at.0,
     });
     gateway

@@ -136,9 +136,25 @@ impl Home {
 
     /// Starts a gateway on a port (0: any) and waits for nothing.
     pub fn launch_on(&self, port: u16, arguments: &[&str]) -> Gateway {
-        let mut command = self.command(&["serve", "--port", &port.to_string()]);
+        let port = port.to_string();
+        self.spawn(&[&["serve", "--port", &port], arguments].concat())
+    }
+
+    /// Starts a follower and waits for nothing.
+    pub fn launch_follower(&self) -> Gateway {
+        self.spawn(&["follow", "--port", "0"])
+    }
+
+    /// Starts a follower and waits until it can be read.
+    pub fn follow(&self) -> Gateway {
+        let follower = self.launch_follower();
+        follower.wait_for_log("ready to read ");
+        follower
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Gateway {
+        let mut command = self.command(arguments);
         command
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

@@ -126,11 +126,17 @@ impl S3Server {
         server
     }
 
+    /// From its next start on it does this wrong, or nothing.
+    #[allow(dead_code, reason = "each test file uses its part of this")]
+    pub fn becomes(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
+    }
+
     /// Does this wrong from now on, or nothing.
     #[allow(dead_code, reason = "each test file uses its part of this")]
     pub fn change(&mut self, fault: Option<Fault>) {
         self.stop();
-        self.fault = fault;
+        self.becomes(fault);
         self.start();
     }
 

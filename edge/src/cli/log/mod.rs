@@ -7,7 +7,7 @@ mod state;
 mod stats;
 mod verify;
 
-use super::checkpoint;
+use super::{checkpoint, orphans};
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::stamp;
@@ -42,6 +42,9 @@ pub(super) enum Verb {
     Import(import::Args),
     /// Count what is in the replicated log
     Stats,
+    /// Look at tails that lost against another writer and were kept
+    #[command(subcommand)]
+    Orphans(orphans::Verb),
 }
 
 pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> {
@@ -53,6 +56,7 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> 
         Verb::Export(args) => export::run(settings, args).await,
         Verb::Import(args) => import::run(settings, args).await,
         Verb::Stats => stats::run(settings).await,
+        Verb::Orphans(verb) => orphans::run(settings, verb).await,
     }
 }
 

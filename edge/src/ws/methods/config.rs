@@ -2,7 +2,6 @@
 
 use super::Caller;
 use crate::gateway::Running;
-use crate::limits::REPLICATION_WAIT_MS;
 use crate::ws::frame::{Failure, Params};
 use moltbot_core::command::Action;
 use moltbot_core::ids::Seq;
@@ -53,12 +52,14 @@ pub(super) async fn patch(
             base: Some(base),
         })
         .await?;
-    let replicated = running.replicated(accepted.seq, REPLICATION_WAIT_MS).await;
+    let replication = running.acknowledge(accepted.seq).await;
     Ok(json!({
         "ok": true,
         "path": "log",
         "config": running.view.read(|model| model.state.config.to_json()),
-        "replication": if replicated { "replicated" } else { "pending_replication" },
+        "seq": accepted.seq,
+        "shippedSeq": running.shipped_seq(),
+        "replication": replication,
     }))
 }
 

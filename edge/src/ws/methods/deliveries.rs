@@ -31,7 +31,11 @@ pub(super) fn list(running: &Running) -> Value {
     });
     let row =
         |(id, delivery): &(DeliveryId, Delivery)| present::people::delivery(running, id, delivery);
-    json!({ "deliveries": open.iter().map(row).collect::<Vec<_>>(), "hasMore": has_more })
+    json!({
+        "deliveries": open.iter().map(row).collect::<Vec<_>>(),
+        "hasMore": has_more,
+        "shippedSeq": running.shipped_seq(),
+    })
 }
 
 pub(super) async fn resend(caller: &Caller, params: &Params) -> Result<Value, Failure> {

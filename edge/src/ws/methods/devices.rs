@@ -2,7 +2,6 @@
 
 use super::Caller;
 use crate::gateway::{Gateway, Running};
-use crate::limits::REPLICATION_WAIT_MS;
 use crate::present;
 use crate::stamp;
 use crate::ws::frame::{Failure, Params};
@@ -29,6 +28,7 @@ pub fn list(gateway: &Gateway, running: &Running) -> Value {
             .iter()
             .map(|(id, device)| present::device(gateway, running, id, device))
             .collect::<Vec<_>>(),
+        "shippedSeq": running.shipped_seq(),
     })
 }
 
@@ -120,18 +120,16 @@ pub(super) async fn rotate(caller: &Caller, params: &Params) -> Result<Value, Fa
 /// Submits; in effect at once, answered when it is in the remote log or after a while.
 pub(super) async fn act(caller: &Caller, action: Action) -> Result<Value, Failure> {
     let accepted = caller.submit(action).await?;
-    let replicated = caller
-        .running()?
-        .replicated(accepted.seq, REPLICATION_WAIT_MS)
-        .await;
-    let replication = if replicated {
-        "replicated"
-    } else {
-        "pending_replication"
-    };
+    let running = caller.running()?;
+    let replication = running.acknowledge(accepted.seq).await;
     let seq = accepted
         .events
         .first()
         .map_or(accepted.seq, |(seq, _)| *seq);
-    Ok(json!({ "ok": true, "seq": seq, "replication": replication }))
+    Ok(json!({
+        "ok": true,
+        "seq": seq,
+        "shippedSeq": running.shipped_seq(),
+        "replication": replication,
+    }))
 }

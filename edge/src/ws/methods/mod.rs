@@ -9,12 +9,15 @@ mod config;
 mod content;
 mod deliveries;
 pub mod devices;
+mod log;
 pub mod people;
 mod sessions;
 mod storage;
 mod system;
 mod workspace;
 
+use crate::ack::AckLevel;
+use crate::follow;
 use crate::gateway::{Gateway, Running, Stop};
 use crate::writer::{Intent, Refused};
 use crate::ws::frame::{Failure, Request};
@@ -52,7 +55,11 @@ const METHODS: &[Method] = &[
     ("device.token.rotate", Scope::Pairing, true),
     ("gateway.restart", Scope::Admin, false),
     ("health", Scope::Read, false),
+    ("log.diff", Scope::Admin, true),
+    ("log.records", Scope::Read, true),
+    ("log.state", Scope::Admin, true),
     ("log.subscribe", Scope::Read, false),
+    ("log.verify", Scope::Admin, true),
     ("peer.approve", Scope::Pairing, true),
     ("peer.block", Scope::Pairing, true),
     ("peer.list", Scope::Pairing, false),
@@ -82,7 +89,7 @@ pub const NAMES: [&str; METHODS.len()] = {
 };
 
 /// Names of the events, for `hello-ok`.
-pub const EVENTS: [&str; 14] = [
+pub const EVENTS: [&str; 15] = [
     "connect.challenge",
     "agent",
     "channels.changed",
@@ -92,6 +99,7 @@ pub const EVENTS: [&str; 14] = [
     "device.pair.resolved",
     "device.presence",
     "log",
+    "log.verify.progress",
     "peer.pair.requested",
     "peer.pair.resolved",
     "shutdown",
@@ -152,11 +160,20 @@ impl Caller {
     }
 }
 
-/// Whether a method may take long.
-pub fn is_slow(method: &str) -> bool {
-    METHODS
-        .iter()
-        .any(|(name, _, slow)| *name == method && *slow)
+/// Whether a method may take long. A message does where it waits for the remote log too.
+pub fn is_slow(caller: &Caller, method: &str) -> bool {
+    let says = METHODS.iter().find(|(name, ..)| *name == method);
+    let waits = || {
+        let level = caller
+            .running()
+            .ok()
+            .and_then(|running| running.ack_level());
+        level == Some(AckLevel::Replicated)
+    };
+    match method {
+        "chat.send" | "chat.retry" => waits(),
+        _ => says.is_some_and(|(_, _, slow)| *slow),
+    }
 }
 
 /// Answers a request.
@@ -173,6 +190,9 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
     };
     authorize(caller, *scope)?;
     let running = caller.running()?;
+    if let Some(refusal) = follow::refuse(running, method) {
+        return Err(refusal);
+    }
     let params = &request.params;
     match method {
         "channels.status" => Ok(channels::status(running)),
@@ -194,6 +214,10 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "delivery.cancel" => deliveries::cancel(caller, params).await,
         "config.get" => Ok(config::get(running)),
         "config.patch" => config::patch(caller, running, params).await,
+        "log.diff" => log::diff(caller, running, params).await,
+        "log.records" => log::records(caller, running, params).await,
+        "log.state" => log::state(caller, running, params).await,
+        "log.verify" => log::verify(caller, running, params).await,
         "content.forget" => content::forget(caller, running, params).await,
         "log.subscribe" => subscription::subscribe(caller, running, params),
         "storage.status" => Ok(crate::storage::status(&caller.gateway, running)),

@@ -45,6 +45,7 @@ pub fn list(running: &Running) -> Value {
             .map(|(id, peer)| present::blocked(running, id, peer))
             .collect::<Vec<_>>(),
         "hasMore": has_more,
+        "shippedSeq": running.shipped_seq(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `health`, `status`, `system-presence`, `gateway.restart`.
 
 use super::channels;
+use crate::follow;
 use crate::gateway::{Gateway, Running};
 use crate::present;
 use crate::stamp;
@@ -59,13 +60,16 @@ pub(super) fn status(gateway: &Gateway, running: &Running) -> Value {
         )
     });
     let shipped: Seq = running.shipped_seq();
+    let follower = follow::status::json(running, stamp::now());
     json!({
+        "role": if follower.is_some() { "follower" } else { "writer" },
+        "follower": follower,
         "version": env!("CARGO_PKG_VERSION"),
         "bootId": gateway.boot_id,
         "uptimeMs": stamp::now().since_ms(gateway.started_at),
         "head": head,
         "shippedSeq": shipped,
-        "epoch": running.epoch,
+        "epoch": running.epoch(),
         "readOnly": running.read_only(),
         "openRuns": runs,
         "pairedDevices": devices,

@@ -2,6 +2,7 @@ import { useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { head, hello, link, retryNow } from "../gate/connection";
 import { Gate, isClosed } from "../gate/Gate";
+import { ReadOnly } from "../gate/ReadOnly";
 import { count, span, t, tn } from "../i18n";
 import { Announcer } from "../kit/Announcer";
 import { Banner } from "../kit/Banner";
@@ -35,7 +36,6 @@ const SUBS = { devices: "devices.sub", backup: "backup.sub" } as const;
 
 function Admin() {
   const [restarting, setRestarting] = useState(false);
-  const readOnly = hello.value?.moltbot?.readOnly;
   return (
     <div class="app">
       <a class="skip" href="#content">
@@ -46,7 +46,7 @@ function Admin() {
         <TopBar onRestart={() => setRestarting(true)} />
         <DevBanner />
         <Banner link={link.value} head={head.value} draft={false} onRetry={retryNow} />
-        {readOnly && <p class="banner">{t("link.readOnly", { reason: readOnly })}</p>}
+        <ReadOnly />
         <div class="admin-body">{view.value === "backup" ? <Backup /> : <Devices />}</div>
       </main>
       <nav class="bottom" aria-label={t("app.main")}>

@@ -34,8 +34,13 @@ function Known({ state }: { state: StorageStatus }) {
         <LastBackup />
         <BackupProgress />
         <BackupResultLine />
-        {mayAdminister.value && <BackupButton />}
+        {mayAdminister.value && state.role !== "follower" && <BackupButton />}
       </section>
+      {(state.orphans ?? 0) > 0 && (
+        <p class="page-warning" role="status">
+          {tn("storage.orphans", state.orphans ?? 0)}
+        </p>
+      )}
       {!mayAdminister.value && <MissingScope scope="operator.admin" />}
       <SelfTestLine state={state} />
       <Facts state={state} />

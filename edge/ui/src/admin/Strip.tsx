@@ -33,7 +33,7 @@ export function Strip() {
           <BackupProgress />
           <BackupResultLine />
         </div>
-        {mayAdminister.value && <BackupButton />}
+        {mayAdminister.value && state?.role !== "follower" && <BackupButton />}
       </div>
     </section>
   );

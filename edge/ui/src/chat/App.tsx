@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { head, hello, link, retryNow, shipped } from "../gate/connection";
 import { Gate, isClosed } from "../gate/Gate";
+import { ReadOnly } from "../gate/ReadOnly";
 import { seqText, t, tn } from "../i18n";
 import { Announcer } from "../kit/Announcer";
 import { Banner } from "../kit/Banner";
@@ -38,7 +39,6 @@ function Chat() {
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);
   }, []);
-  const readOnly = hello.value?.moltbot?.readOnly;
   return (
     <div class="app">
       <a class="skip" href="#content">
@@ -49,7 +49,7 @@ function Chat() {
         <TopBar />
         <DevBanner />
         <Banner link={link.value} head={head.value} draft onRetry={retryNow} />
-        {readOnly && <p class="banner">{t("link.readOnly", { reason: readOnly })}</p>}
+        <ReadOnly />
         <Transcript key={sessionKey.value} follow={follow} />
         <Composer onSend={() => follow.current?.toEnd()} />
       </main>

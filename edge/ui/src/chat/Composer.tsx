@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { hello, link } from "../gate/connection";
+import { follower, hello, link } from "../gate/connection";
 import { count, t } from "../i18n";
 import { draftOf, keepDraft } from "./drafts";
 import { sessionKey } from "./route";
@@ -30,6 +30,10 @@ export function Composer({ onSend }: { onSend(): void }) {
     first.current = false;
     if (here && matchMedia("(pointer: fine)").matches) field.current?.focus();
   }, [key]);
+  if (follower.value) {
+    const { writer } = follower.value;
+    return <p class="compose soft">{t("chat.follower", { writer })}</p>;
+  }
   if (!mayWrite.value) return <p class="compose soft">{t("chat.denied")}</p>;
   const write = (next: string) => {
     text.value = next;

@@ -1,5 +1,6 @@
+import { useComputed } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { link } from "../gate/connection";
+import { link, shipped } from "../gate/connection";
 import { fullTime, seqText, span, t, timeOfDay } from "../i18n";
 import { Seq } from "../kit/Seq";
 import { Markdown } from "../md/Markdown";
@@ -19,13 +20,15 @@ interface FrameProps {
 
 /** One line of the ledger: the number at the left, who said what at the right. */
 function Frame({ seq, who, meta, busy = false, children }: FrameProps) {
+  // Read as one yes or no: a line is not drawn anew whenever others are saved.
+  const unsaved = useComputed(() => seq !== null && seq > shipped.value);
   return (
     <article
       class="message"
       id={seq === null ? undefined : String(seq)}
       aria-busy={busy || undefined}
     >
-      <div class="rail">{seq !== null && <Seq seq={seq} link />}</div>
+      <div class="rail">{seq !== null && <Seq seq={seq} link unsaved={unsaved.value} />}</div>
       <div class="said">
         <header class="who">
           <strong>{who}</strong>

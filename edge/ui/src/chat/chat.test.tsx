@@ -1,8 +1,10 @@
 import { act, cleanup, fireEvent, render, screen } from "@testing-library/preact";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import * as connection from "../gate/connection";
-import { hello, link } from "../gate/connection";
+import { follower, hello, link, shipped } from "../gate/connection";
+import { ReadOnly } from "../gate/ReadOnly";
 import { chooseLanguage, startLanguage } from "../i18n";
+import { now } from "../kit/clock";
 import { DevBanner } from "../kit/DevBanner";
 import { foldRecord } from "../model/reduce";
 import { emptyTranscript } from "../model/transcript";
@@ -37,6 +39,8 @@ beforeEach(() => {
   outbox.value = [];
   transcript.value = emptyTranscript(KEY);
   loading.value = "no";
+  shipped.value = 0;
+  follower.value = null;
 });
 afterEach(cleanup);
 
@@ -91,6 +95,16 @@ function arrive(kind: string, seq: number, data: Record<string, unknown>) {
   act(() => listener.records([{ seq, at: seq, kind, data: { session_key: KEY, ...data } }]));
 }
 
+const ask = [
+  {
+    seq: 1,
+    at: 1,
+    kind: "message_received",
+    data: { session_key: KEY, idempotency_key: "r", text: "?" },
+  },
+  { seq: 2, at: 2, kind: "run_started", data: { session_key: KEY, run_id: "r" } },
+];
+
 describe("a message", () => {
   it("is shown at once, kept, and becomes the recorded one in the same place", () => {
     render(<Composer onSend={() => {}} />);
@@ -109,6 +123,19 @@ describe("a message", () => {
     expect(outbox.value[0]).toMatchObject({ state: "taken", seq: 7 });
   });
 
+  it("is marked until the backup has it", () => {
+    transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
+    render(<Transcript follow={{ current: null }} />);
+    const mark = () => screen.getByRole("link", { name: "Event #1" });
+    expect(mark().title).toBe("Event #1, not backed up yet");
+    expect(mark().className).toContain("unsaved");
+    act(() => {
+      shipped.value = 1;
+    });
+    expect(mark().title).toBe("");
+    expect(mark().className).not.toContain("unsaved");
+  });
+
   it("can be taken back while it waits", () => {
     outbox.value = [{ key: "k", sessionKey: KEY, text: "x", at: 1, state: "waiting", seq: null }];
     render(<Transcript follow={{ current: null }} />);
@@ -118,16 +145,6 @@ describe("a message", () => {
 });
 
 describe("an answer", () => {
-  const ask = [
-    {
-      seq: 1,
-      at: 1,
-      kind: "message_received",
-      data: { session_key: KEY, idempotency_key: "r", text: "?" },
-    },
-    { seq: 2, at: 2, kind: "run_started", data: { session_key: KEY, run_id: "r" } },
-  ];
-
   it("is busy while it grows and has no live region around it", () => {
     transcript.value = ask.reduce(foldRecord, emptyTranscript(KEY));
     const { container } = render(<Transcript follow={{ current: null }} />);
@@ -249,5 +266,26 @@ describe("what was forgotten", () => {
     expect(screen.queryByText("secret words")).toBeNull();
     expect(screen.getByText(/^Forgotten on/)).toBeTruthy();
     expect(JSON.stringify(transcript.value)).not.toContain("secret words");
+  });
+});
+
+describe("a read-only copy", () => {
+  it("says how old it may be, in both languages, and takes no message", async () => {
+    now.value = 100_000;
+    follower.value = { writer: "gw-1", behindSince: 97_500 };
+    const { container } = render(<ReadOnly />);
+    expect(container.textContent).toBe(
+      "Read-only copy, up to 3\u00a0s behind. The log is written by gw-1.",
+    );
+    act(() => {
+      now.value = 160_000;
+    });
+    expect(container.textContent).toContain("1\u00a0min");
+    render(<Composer onSend={() => {}} />);
+    expect(screen.queryByRole("textbox")).toBeNull();
+    expect(screen.getByText("This copy only reads. Messages go to the gateway gw-1.")).toBeTruthy();
+    await act(() => chooseLanguage("zh-CN"));
+    expect(container.textContent).toContain("只读副本");
+    await act(() => chooseLanguage("en"));
   });
 });

@@ -1,6 +1,6 @@
 // What the chat shows, as signals. history.ts, listen.ts and sending.ts move them.
 import { computed, signal } from "@preact/signals";
-import { hello } from "../gate/connection";
+import { follower, hello } from "../gate/connection";
 import { emptyTranscript, type Transcript } from "../model/transcript";
 import type { SessionRow } from "../wire/frames";
 import { sessionKey } from "./route";
@@ -15,7 +15,8 @@ export const sessions = signal<readonly SessionRow[] | null>(null);
 
 export const mayWrite = computed(() => {
   const scopes = hello.value?.auth?.scopes ?? [];
-  return scopes.includes("operator.write") || scopes.includes("operator.admin");
+  const may = scopes.includes("operator.write") || scopes.includes("operator.admin");
+  return may && follower.value === null;
 });
 
 /** Whether there is something to read in the open session; a new one is for writing. */

@@ -62,6 +62,8 @@ function WakingPage({ progress }: { progress: Progress }) {
 
 function phaseWords(phase: string): string {
   switch (phase) {
+    case "connecting":
+      return t("wake.connecting");
     case "claiming":
       return t("wake.claiming");
     case "restoring":

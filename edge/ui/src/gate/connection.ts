@@ -3,7 +3,14 @@ import { signal } from "@preact/signals";
 import { type Key, t } from "../i18n";
 import { announce } from "../kit/Announcer";
 import type { Link } from "../model/link";
-import { type Cursor, type Hello, type LogEvent, type LogRecord, recordsOf } from "../wire/frames";
+import {
+  type Cursor,
+  type FollowerStatus,
+  type Hello,
+  type LogEvent,
+  type LogRecord,
+  recordsOf,
+} from "../wire/frames";
 import { askForTicket, type GrantOutcome, redeemGrant } from "../wire/http";
 import { type Device, loadDevice, tokens } from "../wire/identity";
 import { Gateway } from "../wire/socket";
@@ -13,6 +20,8 @@ export const link = signal<Link>({ at: "connecting" });
 export const hello = signal<Hello | null>(null);
 export const head = signal(0);
 export const shipped = signal(0);
+/** How far behind a read-only copy is, as it last said; null: this is the gateway that writes. */
+export const follower = signal<{ writer: string; behindSince: number } | null>(null);
 /** Why a link that was opened did not work, for the page that follows. */
 export const notice = signal<Key | null>(null);
 
@@ -62,6 +71,7 @@ function moved(next: Link): void {
 
 async function follow(said: Hello, listener: Listener): Promise<void> {
   hello.value = said;
+  noteFollower(said.moltbot?.follower);
   head.value = said.moltbot?.cursor.seq ?? 0;
   shipped.value = said.moltbot?.shippedSeq ?? 0;
   try {
@@ -81,7 +91,13 @@ async function follow(said: Hello, listener: Listener): Promise<void> {
   }
 }
 
+/** Ages are told at one moment and grow from there. */
+function noteFollower(said: FollowerStatus | undefined): void {
+  follower.value = said ? { writer: said.writer, behindSince: Date.now() - said.lagMs } : null;
+}
+
 function heard(name: string, payload: unknown, listener: Listener): void {
+  if (name === "storage" && follower.peek()) noteFollower(payload as FollowerStatus);
   if (name !== "log") return listener.event(name, payload);
   const log = payload as LogEvent;
   head.value = Math.max(head.value, log.head.seq);

@@ -3,13 +3,14 @@ import { toMs } from "../wire/frames";
 
 export type Sentence =
   | { key: "backup.readOnly" | "backup.claiming" | "backup.nothing" }
-  | { key: "backup.allSaved" | "backup.directory"; seq: number }
+  | { key: "backup.allSaved" | "backup.directory" | "backup.follower"; seq: number }
   | { key: "backup.behind" | "backup.failing" | "backup.directoryBehind"; seq: number; n: number };
 
 /** One sentence of state: is my data safe? */
 export function sentenceOf(storage: StorageStatus): Sentence {
   const seq = storage.shipped.seq;
   const n = storage.lagEvents;
+  if (storage.role === "follower") return { key: "backup.follower", seq };
   if (storage.state === "read_only") return { key: "backup.readOnly" };
   if (storage.state === "claiming") return { key: "backup.claiming" };
   if (storage.state === "failing") return { key: "backup.failing", seq, n };

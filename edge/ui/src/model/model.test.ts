@@ -80,6 +80,7 @@ describe("backup", () => {
     expect(key({ state: "failing", lagEvents: 3 })).toBe("backup.failing");
     expect(key({ state: "read_only" })).toBe("backup.readOnly");
     expect(key({ state: "claiming" })).toBe("backup.claiming");
+    expect(key({ role: "follower", state: "behind", lagEvents: 3 })).toBe("backup.follower");
     expect(key({ shipped: { seq: 0, hash: "" } })).toBe("backup.nothing");
   });
 

@@ -58,7 +58,17 @@ export interface Hello {
     bootId: string;
     model?: { provider: string; name: string };
     readOnly?: string;
+    /** Set by a read-only copy of a log that another gateway writes. */
+    follower?: FollowerStatus;
   };
+}
+
+/** How far a read-only copy is. */
+export interface FollowerStatus {
+  writer: string;
+  lagEvents: number;
+  lagMs: number;
+  lastContactAgeMs: number | null;
 }
 
 export type StopReason = "stop" | "aborted" | "timeout" | "error" | "interrupted" | "max_tokens";
@@ -97,6 +107,7 @@ export interface History {
   messages: HistoryMessage[];
   hasMore?: boolean;
   cursor: Cursor;
+  shippedSeq?: number;
   inFlightRun?: { runId: string; text: string; startedAt: Timestamp } | null;
 }
 
@@ -187,6 +198,10 @@ export interface StorageStatus {
   shipped: Cursor & { at?: Timestamp };
   lagEvents: number;
   lagMs: number;
+  role?: "writer" | "follower";
+  lastContactAgeMs?: number | null;
+  /** Tails that did not get into the log. */
+  orphans?: number | null;
   epoch: number;
   writer?: string;
   segments: number;

@@ -105,12 +105,21 @@ impl EventLog for SimDisk {
         state.log.append(records)
     }
 
+    fn begin_at(&mut self, base: Cursor) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if state.is_broken {
+            return Err(broken());
+        }
+        state.log.begin_at(base)
+    }
+
     fn rewind(&mut self, to: Cursor) -> Result<(), StoreError> {
         let mut state = self.lock();
         if state.is_broken {
             return Err(broken());
         }
-        let dropped = state.log.read(to.seq.next(), usize::MAX)?;
+        let kept = to.seq.max(LogReader::base(&state.log).seq);
+        let dropped = state.log.read(kept.next(), usize::MAX)?;
         state.log.rewind(to)?;
         state.dropped.extend(dropped);
         Ok(())
@@ -122,6 +131,10 @@ impl EventLog for SimDisk {
 }
 
 impl LogReader for SimDisk {
+    fn base(&self) -> Cursor {
+        LogReader::base(&self.lock().log)
+    }
+
     fn head(&self) -> Cursor {
         LogReader::head(&self.lock().log)
     }

@@ -186,6 +186,10 @@ export const admin = {
   "storage.sleep":
     "SANDBOX_SLEEP_AFTER puts the gateway to sleep, and without R2 everything is lost then. Configure R2, or set it to never.",
   "storage.incomplete": "R2 is configured in part. Set {names} as well.",
+  "storage.orphans.one":
+    "The records of {n} machine did not get into this log when another one took over. To read them: moltbot log orphans list",
+  "storage.orphans.other":
+    "The records of {n} machines did not get into this log when others took over. To read them: moltbot log orphans list",
   "storage.selfTest": "Self-test",
   "storage.selfTestOk":
     "The store creates, refuses to overwrite, reads, lists and deletes as it must.",
@@ -207,6 +211,7 @@ export const admin = {
   "backup.failing.other":
     "The backup fails. Everything up to {seq} is safe; {n} newer events are only on this machine. It keeps trying.",
   "backup.readOnly": "This gateway only reads its log and records nothing.",
+  "backup.follower": "This is a read-only copy. It has everything up to {seq}.",
   "backup.claiming": "Making sure that this machine is the only one that writes.",
   "backup.directory":
     "The backup, up to {seq}, is a directory on this machine. If this machine is lost, so is the backup.",

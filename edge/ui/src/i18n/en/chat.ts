@@ -28,6 +28,8 @@ export const chat = {
   "chat.forgotten": "Forgotten on {date} by {who}",
   "chat.operator": "the operator",
   "chat.permalink": "Event {seq}",
+  "chat.unsaved": "Event {seq}, not backed up yet",
+  "chat.follower": "This copy only reads. Messages go to the gateway {writer}.",
   "chat.denied":
     "This device may read but not write. Ask someone with admin rights for the chat permission.",
 

@@ -36,8 +36,11 @@ export const common = {
   "link.lost": "Connection lost. Reconnecting.",
   "link.readOnly": "This gateway only reads at the moment: {reason}. Messages wait.",
 
+  "link.follower": "Read-only copy, up to {time} behind. The log is written by {writer}.",
+
   "wake.title": "Waking up…",
   "wake.opening": "Opening the event log.",
+  "wake.connecting": "Asking the backup for what is missing here.",
   "wake.claiming": "Making sure that no other machine writes.",
   "wake.restoring": "Restoring from the backup.",
   "wake.replaying": "Replaying events.",

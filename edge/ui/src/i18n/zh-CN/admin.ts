@@ -176,6 +176,10 @@ export const admin: Record<keyof typeof source, string> = {
   "storage.sleep":
     "SANDBOX_SLEEP_AFTER 会让网关休眠；没有 R2 时，届时所有内容都会丢失。请配置 R2，或将其设为 never。",
   "storage.incomplete": "R2 只配置了一部分。还需要设置 {names}。",
+  "storage.orphans.one":
+    "有 {n} 台机器的记录在被接管时没有写入此日志。查看方法：moltbot log orphans list",
+  "storage.orphans.other":
+    "有 {n} 台机器的记录在被接管时没有写入此日志。查看方法：moltbot log orphans list",
   "storage.selfTest": "自检",
   "storage.selfTestOk": "存储能按要求创建、拒绝覆盖、读取、列出和删除。",
 
@@ -194,6 +198,7 @@ export const admin: Record<keyof typeof source, string> = {
   "backup.failing.other":
     "备份失败。{seq} 及之前的内容是安全的；{n} 条较新的事件只在这台机器上。系统会继续尝试。",
   "backup.readOnly": "网关只读取日志，不记录任何内容。",
+  "backup.follower": "这是只读副本，包含截至 {seq} 的全部内容。",
   "backup.claiming": "正在确认只有这台机器在写入。",
   "backup.directory": "备份（至 {seq}）是这台机器上的一个目录。如果这台机器丢失，备份也会丢失。",
   "backup.directoryBehind.one":

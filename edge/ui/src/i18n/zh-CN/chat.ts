@@ -28,6 +28,8 @@ export const chat: Record<keyof typeof source, string> = {
   "chat.forgotten": "此内容已于 {date} 由{who}永久遗忘",
   "chat.operator": "管理员",
   "chat.permalink": "事件 {seq}",
+  "chat.unsaved": "事件 {seq}，尚未备份",
+  "chat.follower": "此副本只读。请在网关 {writer} 上发送消息。",
   "chat.denied": "此设备可以阅读，但不能发送。请有管理权限的人授予“对话”权限。",
 
   "error.auth": "模型服务不接受这个 API 密钥。请更换密钥。",

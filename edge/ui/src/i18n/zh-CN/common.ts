@@ -33,8 +33,11 @@ export const common: Record<keyof typeof source, string> = {
   "link.lost": "连接中断，正在重新连接。",
   "link.readOnly": "网关目前只读：{reason}。消息会等待发送。",
 
+  "link.follower": "只读副本，最多落后 {time}。日志由 {writer} 写入。",
+
   "wake.title": "正在唤醒…",
   "wake.opening": "正在打开事件日志。",
+  "wake.connecting": "正在从备份读取此处缺少的内容。",
   "wake.claiming": "正在确认没有其他机器在写入。",
   "wake.restoring": "正在从备份恢复。",
   "wake.replaying": "正在重放事件。",
