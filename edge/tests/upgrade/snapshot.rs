@@ -35,10 +35,7 @@ async fn with_snapshot(version: u16) -> (Replica, MemoryLog, Model) {
     let mut all = records(Cursor::START, RECORDS, 10);
     let cursor = all.last().unwrap().cursor();
     let mut marked = folded(&all);
-    marked
-        .state
-        .vault
-        .insert("marked".to_owned(), "by the snapshot".into());
+    marked.state.storage.writer = "the snapshot".into();
     let section = |name: &str, version, bytes| Section {
         name: name.to_owned(),
         version,
@@ -81,7 +78,7 @@ async fn only_a_snapshot_of_this_version_of_the_state_is_read() {
         let (replica, log, expected) = with_snapshot(version).await;
         let model = load_model(&replica, &*log.reader(), &phase).await.unwrap();
         assert_eq!(model.state.cursor, log.head());
-        let is_read = model.state.vault.contains_key("marked");
+        let is_read = model.state.storage.writer.as_str() == "the snapshot";
         assert_eq!(is_read, version == State::VERSION, "version {version}");
         assert_eq!(model == expected, !is_read);
     }
