@@ -69,6 +69,21 @@ pub fn link(mut record: Record, prev: Hash) -> Result<Record, CodecError> {
     Ok(record)
 }
 
+/// The body of a record: what its hash covers after the hash of the record before it.
+pub fn body(record: &Record) -> Result<Vec<u8>, CodecError> {
+    let mut body = Vec::new();
+    encode_body(record, &mut body)?;
+    Ok(body)
+}
+
+/// The record of a body that follows `after`, as [`body`] gives it; its hash is computed anew, so
+/// whoever knows the hash it had compares the two.
+pub fn decode_body(body: &[u8], after: Cursor) -> Result<Record, CodecError> {
+    let hash = after.hash.next(body);
+    let frame = Frame { body, hash };
+    Ok(frame.record(&frame.decode(after)?, after))
+}
+
 /// Appends the frame of a linked record to `out`; after an error `out` is as it was.
 pub fn encode_frame(record: &Record, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let start = out.len();
@@ -308,6 +323,27 @@ mod tests {
             vec![first, second]
         );
         assert!(decode_frames(&bytes[split..], Cursor::START).is_err());
+    }
+
+    #[test]
+    fn a_body_and_the_hash_before_it_give_the_record_back() {
+        let first = record(1, Hash::ZERO);
+        let second = record(2, first.hash);
+        let bytes = body(&second).unwrap();
+        assert_eq!(second.hash, first.hash.next(&bytes));
+        assert_eq!(decode_body(&bytes, first.cursor()), Ok(second.clone()));
+        assert_ne!(
+            decode_body(
+                &bytes,
+                Cursor {
+                    seq: Seq(1),
+                    ..Cursor::START
+                }
+            ),
+            Ok(second)
+        );
+        assert!(decode_body(&bytes, Cursor::START).is_err(), "another seq");
+        assert!(decode_body(&bytes[1..], first.cursor()).is_err());
     }
 
     #[test]

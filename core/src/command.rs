@@ -3,8 +3,10 @@
 use crate::actor::{Actor, Scopes};
 use crate::chain::Hash;
 use crate::event::Usage;
+use crate::forget::Subject;
 use crate::ids::{
-    DeliveryId, DeviceId, Entropy, Epoch, InstanceId, PeerId, PrincipalId, RequestId, RunId, Seq,
+    DeliveryId, DeviceId, Entropy, Epoch, FileId, InstanceId, KeyId, PeerId, PrincipalId,
+    RequestId, RunId, Seq,
 };
 use crate::time::Timestamp;
 
@@ -91,6 +93,49 @@ pub enum DmPolicy {
     Disabled,
 }
 
+/// What became of one path of the workspace. The id is [`crate::workspace::file_id`] of the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileChange {
+    /// A regular file or symbolic link has this content and mode.
+    Write {
+        /// The file.
+        file: FileId,
+        /// Its path.
+        path: String,
+        /// Type and permission bits.
+        mode: u32,
+        /// Bytes of the content; a link's content is its target.
+        size: u64,
+        /// Where the sealed content is, unless it is empty. Durable here before the command is sent.
+        blob: Option<Hash>,
+    },
+    /// There is a directory with this mode.
+    Directory {
+        /// The directory.
+        file: FileId,
+        /// Its path.
+        path: String,
+        /// Type and permission bits.
+        mode: u32,
+    },
+    /// Nothing is there any more.
+    Delete {
+        /// What was there.
+        file: FileId,
+    },
+}
+
+impl FileChange {
+    /// The id of the path.
+    pub fn file(&self) -> &FileId {
+        match self {
+            FileChange::Write { file, .. }
+            | FileChange::Directory { file, .. }
+            | FileChange::Delete { file } => file,
+        }
+    }
+}
+
 /// The intents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -131,6 +176,23 @@ pub enum Action {
         seq: Seq,
         /// How long the remote log was waited for, in milliseconds.
         waited_ms: u64,
+    },
+    /// Make unreadable what somebody said, for ever.
+    Forget {
+        /// Whose content.
+        subject: Subject,
+    },
+    /// The keys that a record forgot are gone everywhere.
+    ConfirmKeysDeleted {
+        /// That record.
+        tombstone: Seq,
+    },
+    /// All data keys are wrapped by another master key.
+    RecordMasterKeyRotation {
+        /// Fingerprint of that master key.
+        fingerprint: String,
+        /// How many data keys were wrapped anew.
+        keys: u64,
     },
     /// Change configuration values; `None` removes one.
     ChangeConfig {
@@ -321,6 +383,15 @@ pub enum Action {
     CancelDelivery {
         /// The delivery.
         delivery: DeliveryId,
+    },
+    /// Make the data keys with which this actor seals files, if need be.
+    CreateWorkspaceKeys,
+    /// Files of the workspace changed.
+    RecordFiles {
+        /// The key that sealed the contents.
+        key: KeyId,
+        /// What changed.
+        changes: Vec<FileChange>,
     },
     /// Remember whom Cloudflare Access vouches for under this id.
     IdentifyPrincipal {

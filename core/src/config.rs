@@ -55,6 +55,7 @@ const RULES: &[(&str, Rule)] = &[
         "slack.dm_policy",
         Rule::OneOf(&["pairing", "open", "allowlist", "disabled"]),
     ),
+    ("workspace.exclude", Rule::Text { chars_max: 4_000 }),
 ];
 
 impl Config {

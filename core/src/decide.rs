@@ -14,7 +14,7 @@ use crate::event::{
 use crate::ids::{Entropy, KeyId, Seq};
 use crate::limits::{IDEMPOTENCY_TTL_MS, INLINE_TEXT_BYTES_MAX};
 use crate::state::State;
-use crate::{config, delivery, device, peer, principal, run, session};
+use crate::{config, delivery, device, forget, peer, principal, run, session, workspace};
 
 /// The answer to an acceptable command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,9 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         | Action::RecordSnapshot { .. }
         | Action::RecordRefusals { .. }
         | Action::RecordLoweredDurability { .. } => housekeeping(draft, command),
+        Action::Forget { .. }
+        | Action::ConfirmKeysDeleted { .. }
+        | Action::RecordMasterKeyRotation { .. } => forget::decide(draft, command),
         Action::ChangeConfig { changes, base } => config::change(draft, command, changes, *base),
         Action::RequestDevicePairing { .. }
         | Action::ApproveDevice { .. }
@@ -102,6 +105,9 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
         | Action::MarkDeliveryUnknown { .. }
         | Action::ResendDelivery { .. }
         | Action::CancelDelivery { .. } => delivery::decide(draft, command),
+        Action::CreateWorkspaceKeys | Action::RecordFiles { .. } => {
+            workspace::decide(draft, command)
+        }
         Action::IdentifyPrincipal {
             principal,
             name,
@@ -211,30 +217,35 @@ impl<'a> Draft<'a> {
 
     /// Personal content of this author in this stream, under a data key of their own.
     pub(crate) fn content(&mut self, stream: &str, author: &str, text: &str) -> Content {
-        let scope = format!("{stream}|{author}");
-        let known = self.state.vault.get(&scope).cloned();
-        let fresh = || {
-            self.new_keys
-                .iter()
-                .find(|(s, _)| *s == scope)
-                .map(|(_, key)| key.clone())
-        };
-        let key = known.or_else(fresh).unwrap_or_else(|| {
-            let key = KeyId(self.entropy.hex(&format!("key {scope}")));
-            self.new_keys.push((scope.clone(), key.clone()));
-            self.events.push(
-                DataKeyCreated {
-                    key: key.clone(),
-                    scope,
-                }
-                .into(),
-            );
-            key
-        });
         Content::Plain {
-            key,
+            key: self.key(stream, author),
             text: text.to_owned(),
         }
+    }
+
+    /// The data key of this author in this stream; a new one when there is none.
+    pub(crate) fn key(&mut self, stream: &str, author: &str) -> KeyId {
+        if let Some(key) = self.known_key(stream, author) {
+            return key.clone();
+        }
+        let scope = format!("{stream}|{author}");
+        let key = KeyId(self.entropy.hex(&format!("key {scope}")));
+        self.new_keys.push((scope.clone(), key.clone()));
+        self.push(DataKeyCreated {
+            key: key.clone(),
+            scope,
+        });
+        key
+    }
+
+    /// The data key of this author in this stream, if there is one.
+    pub(crate) fn known_key(&self, stream: &str, author: &str) -> Option<&KeyId> {
+        let scope = format!("{stream}|{author}");
+        let fresh = || {
+            let mut fresh = self.new_keys.iter();
+            fresh.find(|(s, _)| *s == scope).map(|(_, key)| key)
+        };
+        self.state.vault.get(&scope).or_else(fresh)
     }
 
     /// What an actor may do now.

@@ -11,11 +11,12 @@ use crate::codec;
 use crate::content::Content;
 use crate::error::CodecError;
 use crate::ids::{
-    DeliveryId, DeviceId, Epoch, InstanceId, KeyId, PeerId, PrincipalId, RequestId, RunId, Seq,
-    SessionId,
+    DeliveryId, DeviceId, Epoch, FileId, InstanceId, KeyId, PeerId, PrincipalId, RequestId, RunId,
+    Seq, SessionId,
 };
 use crate::time::Timestamp;
 use crate::upcast;
+use crate::workspace;
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
@@ -107,6 +108,8 @@ kinds! {
     5  "config_changed"           ConfigChanged 1 true;
     6  "strangers_refused"        StrangersRefused 1 false;
     7  "durability_lowered"       DurabilityLowered 1 false;
+    8  "content_forgotten"        ContentForgotten 1 true;
+    9  "data_keys_deleted"        DataKeysDeleted 1 true;
     10 "device_pairing_requested" DevicePairingRequested 1 true;
     11 "device_approved"          DeviceApproved 1 true;
     12 "device_rejected"          DeviceRejected 1 true;
@@ -134,6 +137,10 @@ kinds! {
     57 "delivery_begun"           DeliveryBegun 1 true;
     58 "delivery_posted"          DeliveryPosted 1 true;
     59 "delivery_returned"        DeliveryReturned 1 true;
+    60 "master_key_rotated"       MasterKeyRotated 1 false;
+    70 "file_written"             FileWritten 1 true;
+    71 "file_deleted"             FileDeleted 1 true;
+    72 "directory_created"        DirectoryCreated 1 true;
     90 "principal_identified"     PrincipalIdentified 1 true;
 }
 
@@ -244,6 +251,31 @@ events! {
         seq: Seq,
         /// How long the remote log was waited for, in milliseconds.
         waited_ms: u64,
+    }
+
+    /// What these keys sealed is to be readable nowhere and never again: nobody opens anything with
+    /// them from here on, and they are to be deleted wherever they are.
+    ContentForgotten {
+        /// Whose content: the stream `session/<id>`, `peer/<id>` or `device/<id>`.
+        subject: String,
+        /// The keys.
+        keys: Vec<KeyId>,
+    }
+
+    /// The keys that a `content_forgotten` names are gone from the remote log and from this machine.
+    DataKeysDeleted {
+        /// That record.
+        tombstone: Seq,
+    }
+
+    /// All data keys are wrapped by another master key than before.
+    MasterKeyRotated {
+        /// Fingerprint of the master key.
+        fingerprint: String,
+        /// Fingerprint of the one before, if it was recorded.
+        before: Option<String>,
+        /// How many data keys were wrapped anew.
+        keys: u64,
     }
 
     /// A device that is not paired asks to be let in, or a paired one asks for more.
@@ -561,6 +593,37 @@ events! {
         receipt: Vec<String>,
     }
 
+    /// A file or symbolic link of the workspace was written.
+    FileWritten {
+        /// The file.
+        file: FileId,
+        /// Its path, from the root of the workspace.
+        path: Content,
+        /// Type and permission bits of `st_mode`, as `0o100644`.
+        mode: u32,
+        /// Bytes of its content.
+        size: u64,
+        /// Hash of the sealed content, which is sealed with the key of the path; `None` when it
+        /// is empty. The content of a symbolic link is its target.
+        blob: Option<Hash>,
+    }
+
+    /// A file, directory or symbolic link of the workspace is gone.
+    FileDeleted {
+        /// What stood there.
+        file: FileId,
+    }
+
+    /// A directory of the workspace is there, or has another mode.
+    DirectoryCreated {
+        /// The directory.
+        file: FileId,
+        /// Its path, from the root of the workspace.
+        path: Content,
+        /// Type and permission bits of `st_mode`, as `0o040755`.
+        mode: u32,
+    }
+
     /// Somebody whom Cloudflare Access vouches for came for the first time. From here on the actor
     /// `access:<principal>` is this person or service.
     PrincipalIdentified {
@@ -573,21 +636,35 @@ events! {
     }
 }
 
+/// The one list of what is personal in which event.
+macro_rules! contents {
+    ($event:expr, $iter:ident, $($borrow:tt)+) => {
+        match $event {
+            Event::DevicePairingRequested(e) => vec![$($borrow)+ e.name, $($borrow)+ e.address],
+            Event::DeviceApproved(e) => vec![$($borrow)+ e.name],
+            Event::PeerPairingRequested(e) => vec![$($borrow)+ e.name, $($borrow)+ e.message],
+            Event::PeerApproved(e) => e.name.$iter().collect(),
+            Event::MessageReceived(e) => vec![$($borrow)+ e.text],
+            Event::RunCompleted(e) => vec![$($borrow)+ e.text],
+            Event::RunCancelled(e) => vec![$($borrow)+ e.text],
+            Event::RunFailed(e) => vec![$($borrow)+ e.text],
+            Event::FileWritten(e) => vec![$($borrow)+ e.path],
+            Event::DirectoryCreated(e) => vec![$($borrow)+ e.path],
+            Event::PrincipalIdentified(e) => vec![$($borrow)+ e.name],
+            _ => Vec::new(),
+        }
+    };
+}
+
 impl Event {
     /// The pieces of personal content in the event, for sealing.
     pub fn contents_mut(&mut self) -> Vec<&mut Content> {
-        match self {
-            Event::DevicePairingRequested(event) => vec![&mut event.name, &mut event.address],
-            Event::DeviceApproved(event) => vec![&mut event.name],
-            Event::PeerPairingRequested(event) => vec![&mut event.name, &mut event.message],
-            Event::PeerApproved(event) => event.name.iter_mut().collect(),
-            Event::MessageReceived(event) => vec![&mut event.text],
-            Event::RunCompleted(event) => vec![&mut event.text],
-            Event::RunCancelled(event) => vec![&mut event.text],
-            Event::RunFailed(event) => vec![&mut event.text],
-            Event::PrincipalIdentified(event) => vec![&mut event.name],
-            _ => Vec::new(),
-        }
+        contents!(self, iter_mut, &mut)
+    }
+
+    /// The pieces of personal content in the event.
+    pub fn contents(&self) -> Vec<&Content> {
+        contents!(self, iter, &)
     }
 
     /// The stream the event belongs to.
@@ -622,9 +699,15 @@ impl Event {
             Event::WriterStarted(_) | Event::SnapshotTaken(_) | Event::DurabilityLowered(_) => {
                 "storage".to_owned()
             }
+            Event::FileWritten(_) | Event::FileDeleted(_) | Event::DirectoryCreated(_) => {
+                workspace::STREAM.to_owned()
+            }
             Event::PrincipalIdentified(event) => format!("principal/{}", event.principal),
             Event::CommandRecorded(_) => "command".to_owned(),
-            Event::DataKeyCreated(_) => "vault".to_owned(),
+            Event::ContentForgotten(event) => event.subject.clone(),
+            Event::DataKeyCreated(_) | Event::DataKeysDeleted(_) | Event::MasterKeyRotated(_) => {
+                "vault".to_owned()
+            }
             Event::ConfigChanged(_) => "config".to_owned(),
             Event::StrangersRefused(_) => "access".to_owned(),
             Event::PairingExpired(event) => format!("pairing/{}", event.request),

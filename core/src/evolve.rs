@@ -23,6 +23,7 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         "records are folded along the chain"
     );
     state.cursor = record.cursor();
+    state.vault.sealed(record.at, &event.contents());
     let seq = record.seq;
     match event {
         Event::WriterStarted(e) => {
@@ -33,8 +34,17 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         Event::SnapshotTaken(e) => state.storage.snapshot_taken(record, e),
         Event::CommandRecorded(e) => state.idempotency.evolve(seq, record.at, e),
         Event::DataKeyCreated(e) => {
-            state.vault.insert(e.scope.clone(), e.key.clone());
+            state.vault.created(record, e);
         }
+        Event::ContentForgotten(e) => {
+            state.vault.forget(record, e);
+            state.outbox.queue(seq, Effect::DeleteKeys(seq));
+        }
+        Event::DataKeysDeleted(e) => {
+            state.vault.deleted(seq, e.tombstone);
+            state.outbox.done(e.tombstone);
+        }
+        Event::MasterKeyRotated(e) => state.vault.master_key = Some(e.fingerprint.clone()),
         Event::ConfigChanged(e) => state.config.evolve(seq, e),
         Event::DevicePairingRequested(e) => state.devices.requested(record, e),
         Event::DeviceApproved(e) => state.devices.approved(record, e),
@@ -54,7 +64,7 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
             let retried = e
                 .retry_of
                 .as_ref()
-                .and_then(|_| state.sessions.last_peer(&e.session));
+                .and_then(|_| state.sessions.last_run(&e.session));
             state.runs.requested(record, e, retried);
             state.outbox.queue(seq, Effect::Run(e.run.clone()));
         }
@@ -79,6 +89,9 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         Event::DeliveryConfirmed(e) => end_delivery(state, &e.delivery),
         Event::DeliveryFailed(e) => end_delivery(state, &e.delivery),
         Event::DeliveryCancelled(e) => end_delivery(state, &e.delivery),
+        Event::FileWritten(e) => state.workspace.written(record, e),
+        Event::DirectoryCreated(e) => state.workspace.directory_created(record, e),
+        Event::FileDeleted(e) => state.workspace.deleted(e),
         Event::PrincipalIdentified(e) => state.principals.identified(e),
         Event::Unknown(_) if record.critical => {
             state.unknown_critical.get_or_insert(seq.0);

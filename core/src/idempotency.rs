@@ -5,25 +5,39 @@
 
 use crate::error::Rejection;
 use crate::event::CommandRecorded;
-use crate::ids::Seq;
+use crate::ids::{Seq, hex};
 use crate::limits::IDEMPOTENCY_KEYS_MAX;
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Half a hash. Stored as its bytes; people see hex, which can also name a member in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+struct Digest([u8; 16]);
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&hex(&self.0))
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     seq: Seq,
-    payload: [u8; 16],
+    payload: Digest,
     expires_at: Timestamp,
 }
 
 /// The remembered keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IdempotencyKeys {
-    entries: BTreeMap<[u8; 16], Entry>,
-    expiry: BTreeSet<(Timestamp, [u8; 16])>,
+    entries: BTreeMap<Digest, Entry>,
+    expiry: BTreeSet<(Timestamp, Digest)>,
 }
 
 impl IdempotencyKeys {
@@ -35,9 +49,9 @@ impl IdempotencyKeys {
         payload: [u8; 16],
         at: Timestamp,
     ) -> Result<Option<Seq>, Rejection> {
-        match self.entries.get(&key) {
+        match self.entries.get(&Digest(key)) {
             Some(entry) if entry.expires_at <= at => Ok(None),
-            Some(entry) if entry.payload == payload => Ok(Some(entry.seq)),
+            Some(entry) if entry.payload.0 == payload => Ok(Some(entry.seq)),
             Some(_) => Err(Rejection::new(
                 "idempotency_conflict",
                 "this idempotency key was used for something else; use a new one",
@@ -57,15 +71,16 @@ impl IdempotencyKeys {
     }
 
     pub(crate) fn evolve(&mut self, seq: Seq, at: Timestamp, event: &CommandRecorded) {
+        let key = Digest(event.key);
         let entry = Entry {
             seq,
-            payload: event.payload,
+            payload: Digest(event.payload),
             expires_at: event.expires_at,
         };
-        if let Some(old) = self.entries.insert(event.key, entry) {
-            self.expiry.remove(&(old.expires_at, event.key));
+        if let Some(old) = self.entries.insert(key, entry) {
+            self.expiry.remove(&(old.expires_at, key));
         }
-        self.expiry.insert((event.expires_at, event.key));
+        self.expiry.insert((event.expires_at, key));
         while let Some((expires_at, key)) = self.expiry.first().copied() {
             if expires_at > at && self.entries.len() <= IDEMPOTENCY_KEYS_MAX {
                 break;

@@ -101,6 +101,8 @@ string_id! {
     PrincipalId,
     /// One reply to be delivered to a channel.
     DeliveryId,
+    /// A file, directory or symbolic link of the workspace: a keyed hash of its path.
+    FileId,
     /// A data key that seals personal content.
     KeyId,
     /// A gateway installation: survives restarts, differs between machines.

@@ -22,6 +22,8 @@ pub const PEER_REQUESTS_MAX: usize = 3;
 pub const PRINCIPALS_MAX: usize = 1_000;
 /// Bytes of the e-mail address of a person or the name of a service.
 pub const PRINCIPAL_NAME_BYTES_MAX: usize = 254;
+/// Data keys that one record forgets; with more there are more records.
+pub const FORGOTTEN_KEYS_MAX: usize = 1_000;
 /// Paired devices.
 pub const DEVICES_MAX: usize = 1_000;
 /// Conversations.
@@ -40,3 +42,18 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 200_000;
 pub const DEVICE_CODE_CHARS: usize = 6;
 /// Letters of the code that a person on a channel gets.
 pub const PEER_CODE_CHARS: usize = 8;
+
+/// Bytes of a path in the workspace.
+pub const PATH_BYTES_MAX: usize = 1_024;
+/// Bytes of one name in it; what Linux and macOS allow.
+pub const PATH_NAME_BYTES_MAX: usize = 255;
+/// Names in a path.
+pub const PATH_DEPTH_MAX: usize = 64;
+/// Changes of files that one command records; with the longest paths they stay below a segment.
+pub const FILE_CHANGES_MAX: usize = 128;
+/// Bytes of one file of the workspace.
+pub const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Files, directories and links of the workspace.
+pub const WORKSPACE_ENTRIES_MAX: usize = 50_000;
+/// Bytes of all files of the workspace.
+pub const WORKSPACE_BYTES_MAX: u64 = 16 << 30;

@@ -14,6 +14,8 @@ pub enum Effect {
     Run(RunId),
     /// A reply to a channel.
     Deliver(DeliveryId),
+    /// The data keys that this record forgot are to be deleted everywhere.
+    DeleteKeys(Seq),
 }
 
 /// All that has to happen, oldest first.

@@ -105,6 +105,11 @@ impl Peers {
         self.blocked.insert(event.peer.clone(), peer);
     }
 
+    /// Whether he wrote and waits, was let in, or is kept out.
+    pub(crate) fn has_met(&self, peer: &PeerId) -> bool {
+        self.known(peer).is_some() || self.request_of(peer).is_some()
+    }
+
     pub(crate) fn forget_request(&mut self, request: &RequestId) {
         self.pending.remove(request);
     }
@@ -287,6 +292,18 @@ fn ask(
     // The code is told once: later messages of the same person find the request and say nothing.
     delivery::queue(draft, peer, inbound.channel.to_owned(), asked);
     Ok(())
+}
+
+/// The key of a person's own conversation, while he is a guest.
+pub(crate) fn direct_session_key(peers: &Peers, peer: &PeerId) -> String {
+    let known = peers.known(peer).map(|peer| &peer.channel);
+    let asked = || peers.request_of(peer).map(|request| &request.asked.channel);
+    let channel = known.or_else(asked).map(String::as_str);
+    // Whoever is not known any more has his channel in his id.
+    let channel = channel
+        .or_else(|| peer.as_str().split(':').next())
+        .unwrap_or_default();
+    session::canonical_key(&session_key(channel, peer, false))
 }
 
 fn session_key(channel: &str, peer: &PeerId, is_operator: bool) -> String {

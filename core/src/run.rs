@@ -34,6 +34,8 @@ pub struct Run {
     pub started: Option<Seq>,
     /// The person on a channel who gets the answer.
     pub peer: Option<PeerId>,
+    /// Who wrote the message.
+    pub author: String,
 }
 
 /// All runs that have not ended.
@@ -60,20 +62,23 @@ impl Runs {
             .filter(move |(_, run)| run.session == *session)
     }
 
-    /// `retried` is whom the run that this one repeats answered.
+    /// `retried` is the run that this one repeats.
     pub(crate) fn requested(
         &mut self,
         record: &Record,
         event: &RunRequested,
-        retried: Option<PeerId>,
+        retried: Option<&session::LastRun>,
     ) {
+        let author = retried.map_or(&record.actor, |last| &last.author);
+        let peer = author.strip_prefix("peer:").map(PeerId::from);
         let run = Run {
             session: event.session.clone(),
             message: event.message,
             requested: record.seq,
             requested_at: record.at,
             started: None,
-            peer: retried.or_else(|| record.actor.strip_prefix("peer:").map(PeerId::from)),
+            peer,
+            author: author.clone(),
         };
         self.open.insert(event.run.clone(), run);
     }

@@ -43,6 +43,8 @@ pub struct LastRun {
     pub message: Seq,
     /// Whom on a channel it answered.
     pub peer: Option<PeerId>,
+    /// Who wrote the message.
+    pub author: String,
 }
 
 /// All conversations.
@@ -108,13 +110,14 @@ impl Sessions {
                 run: run.clone(),
                 message: ended.message,
                 peer: ended.peer.clone(),
+                author: ended.author.clone(),
             });
         }
     }
 
-    /// Whom on a channel the last run of a session answered.
-    pub(crate) fn last_peer(&self, session: &SessionId) -> Option<PeerId> {
-        self.by_id.get(session)?.last_run.as_ref()?.peer.clone()
+    /// The last run of a session that ended.
+    pub(crate) fn last_run(&self, session: &SessionId) -> Option<&LastRun> {
+        self.by_id.get(session)?.last_run.as_ref()
     }
 }
 

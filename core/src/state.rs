@@ -10,15 +10,15 @@ use crate::delivery::Deliveries;
 use crate::device::Devices;
 use crate::error::CodecError;
 use crate::idempotency::IdempotencyKeys;
-use crate::ids::KeyId;
 use crate::outbox::Outbox;
 use crate::peer::Peers;
 use crate::principal::Principals;
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::storage::Storage;
+use crate::vault::Vault;
+use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The state after the record at `cursor`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ pub struct State {
     pub cursor: Cursor,
     /// Who writes, and the newest snapshot.
     pub storage: Storage,
-    /// The data key of each `stream|author`.
-    pub vault: BTreeMap<String, KeyId>,
+    /// The data key of each `stream|author`, and which were forgotten.
+    pub vault: Vault,
     /// Commands that may come again.
     pub idempotency: IdempotencyKeys,
     /// The configuration.
@@ -45,6 +45,8 @@ pub struct State {
     pub runs: Runs,
     /// Replies on their way to a channel.
     pub deliveries: Deliveries,
+    /// The assistant's files.
+    pub workspace: Workspace,
     /// What has to happen.
     pub outbox: Outbox,
     /// The first critical record this binary does not know: it must not decide.
@@ -54,7 +56,7 @@ pub struct State {
 impl State {
     /// Version of the form [`State::encode`] writes. Raise it with any change of the state: a
     /// snapshot of another version is not read, the log is replayed instead.
-    pub const VERSION: u16 = 2;
+    pub const VERSION: u16 = 3;
 
     /// The state as bytes for a snapshot.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {

@@ -110,7 +110,7 @@ proptest! {
 fn the_generator_reaches_every_kind_of_event_and_every_rejection() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeMap::<String, usize>::new();
-    for _ in 0..400 {
+    for _ in 0..800 {
         let steps = steps().new_tree(&mut runner).expect("a case").current();
         let mut gateway = Gateway::default();
         let count = |taken: Taken| {
@@ -150,7 +150,12 @@ fn the_generator_reaches_every_kind_of_event_and_every_rejection() {
         "not_last_run",
         "session_busy",
         "unknown_delivery",
+        "unknown_session",
+        "unknown_tombstone",
         "wrong_status",
+        "bad_path",
+        "key_changed",
+        "file_twice",
     ];
     for name in kinds.chain(answers) {
         assert!(seen.contains_key(name), "{name} is never reached: {seen:?}");

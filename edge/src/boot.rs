@@ -1,11 +1,13 @@
 //! From an empty process to a claimed log and a rebuilt state.
 //!
 //! Order: open and verify the local log → claim the remote log (restores what is missing here,
-//! ships what is missing there) → load data keys → rebuild the state → start writer and shipper.
+//! ships what is missing there) → rebuild the state → load the data keys that were not forgotten,
+//! wrap them anew if the master key is another one → start writer and shipper.
 //! No command is accepted before all of it is done.
 
 use crate::channels::Channels;
 use crate::exit::{Exit, Failure};
+use crate::forget;
 use crate::gateway::{Gateway, Phase, Role, Running, Stop};
 use crate::home;
 use crate::limits::CLAIM_RETRY_MS;
@@ -14,25 +16,38 @@ use crate::models;
 use crate::reader::Reader;
 use crate::runs::LiveRuns;
 use crate::self_test;
+use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
 use crate::storage::Backups;
 use crate::view::View;
-use crate::writer::Writer;
+use crate::workspace::Files;
+use crate::writer::{Intent, Writer};
+use moltbot_core::actor::Actor;
+use moltbot_core::command::Action;
+use moltbot_core::ids::Seq;
+use moltbot_core::vault::SealingKey;
+use moltbot_store::blobs::{self, LocalBlobs};
 use moltbot_store::claim::{ClaimRequest, Claimed, claim};
 use moltbot_store::error::{ErrorKind, StoreError};
-use moltbot_store::keys::{self, Keyring};
-use moltbot_store::log::EventLog;
+use moltbot_store::keys::Keyring;
+use moltbot_store::log::{EventLog, LogReader};
 use moltbot_store::replica::Replica;
 use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_task::{self, ShipEnd, ShipSetup};
 use moltbot_store::sled_log::SledLog;
+use moltbot_store::upload::Named;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 /// Name and version, as recorded with `writer_started`.
 pub const SOFTWARE: &str = concat!("moltbot ", env!("CARGO_PKG_VERSION"));
+
+/// Encoded bytes of the log that are read at a time, to see which contents it names.
+const SWEEP_READ_BYTES: usize = 1 << 20;
 
 /// What must be waited for at the end.
 pub struct Booted {
@@ -51,6 +66,8 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let model = models::build(settings)?;
     let channels = Channels::new(settings)?;
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
+    let blobs = open_blobs(settings, &store_settings)?;
+    let replica = replica.with_blobs(Arc::clone(&blobs));
     tokio::spawn(self_test::watch(Arc::clone(gateway), replica.clone()));
     let (mut log, keyring) = open_log(gateway, &store_settings).await?;
     let keyring = Arc::new(keyring);
@@ -63,10 +80,14 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
             "the remote log did not take this tail; it is kept under orphan/"
         );
     }
-    load_keys(gateway, &replica, &keyring, &store_settings).await?;
-    let reader = Reader::new(log.reader(), Arc::clone(&keyring));
+    sweep_blobs(&blobs, &*log.reader(), claimed.head.seq)?;
+    let reader = Arc::new(Reader::new(log.reader(), Arc::clone(&keyring)));
     let model_read = snapshots::load_model(&replica, &*reader.log, &gateway.phase).await?;
+    keyring.conceal(model_read.state.vault.forgotten());
+    let loading = || keyring.load_remote(&replica, &store_settings);
+    until_reached(gateway, loading).await?;
     check_keys(&model_read, &keyring)?;
+    let rotation = rotate_remote(gateway, &replica, &keyring, &store_settings).await?;
     let view = Arc::new(View::new(model_read));
     let setup = ShipSetup {
         replica: replica.clone(),
@@ -82,11 +103,13 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let shipping = ship.clone();
     let metrics = Arc::clone(&gateway.metrics);
     let log = MeteredLog::new(Box::new(log), Arc::clone(&metrics));
-    let (writer, commands) =
-        Writer::new(Box::new(log), keyring, Arc::clone(&view), move |records| {
-            shipping.appended(records);
-            metrics.recorded(records);
-        });
+    let follower = Arc::clone(&reader);
+    let appended = move |records: &[_]| {
+        forget::follow(&follower, records);
+        shipping.appended(records);
+        metrics.recorded(records);
+    };
+    let (writer, commands) = Writer::new(Box::new(log), keyring, Arc::clone(&view), appended);
     let running = Arc::new(Running {
         view,
         commands,
@@ -99,9 +122,13 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         channels,
         role: Role::Writer,
         ack: settings.ack,
+        files: Files::new(settings),
     });
     let writer = spawn_writer(gateway, writer)?;
     tokio::spawn(watch_shipping(Arc::clone(gateway), ship_end));
+    if let Some(rotation) = rotation {
+        finish_rotation(&running, rotation).await?;
+    }
     info!(
         epoch = claimed.epoch.0,
         head = claimed.head.seq.0,
@@ -115,12 +142,34 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     })
 }
 
+fn open_blobs(settings: &Settings, bounds: &StoreSettings) -> Result<Arc<LocalBlobs>, Failure> {
+    let blobs = LocalBlobs::open(&home::blobs(settings), bounds.blob_cache_bytes)?;
+    Ok(Arc::new(blobs))
+}
+
+/// Removes the contents of files whose command never came: the process ended between the two.
+fn sweep_blobs(blobs: &LocalBlobs, log: &dyn LogReader, shipped: Seq) -> Result<(), Failure> {
+    let mut named = BTreeSet::new();
+    let mut next = shipped.next();
+    loop {
+        let records = log.read(next, SWEEP_READ_BYTES)?;
+        let Some(last) = records.last() else { break };
+        next = last.seq.next();
+        named.extend(blobs::with_chunks(blobs, &Named::by(&records).blobs)?);
+    }
+    let swept = blobs.sweep(&named)?;
+    if swept > 0 {
+        info!(swept, "contents that no record names were removed");
+    }
+    Ok(())
+}
+
 async fn open_log(
     gateway: &Gateway,
     store_settings: &StoreSettings,
 ) -> Result<(SledLog, Keyring), Failure> {
     let path = home::data(&gateway.settings);
-    let master = gateway.settings.master_key;
+    let masters = gateway.settings.master_keys.clone();
     let store_settings = store_settings.clone();
     let open = move || -> Result<(SledLog, Keyring), StoreError> {
         let opened = SledLog::open_or_set_aside(&path, &store_settings)?;
@@ -131,7 +180,10 @@ async fn open_log(
                 "the local log was damaged; it is kept aside and restored from the remote log"
             );
         }
-        let keyring = Keyring::open(opened.log.tree(keys::TREE)?, master)?;
+        let keyring = Keyring::open(&path, masters)?;
+        for damaged in set_aside(&path)? {
+            keyring.adopt(&damaged)?;
+        }
         Ok((opened.log, keyring))
     };
     let opened = tokio::task::spawn_blocking(open).await;
@@ -181,21 +233,84 @@ async fn claim_log(
     }
 }
 
-/// Fetches the data keys that are not here, trying again for as long as the remote cannot be
-/// reached.
-async fn load_keys(
+/// Asks the remote log for something, trying again for as long as it cannot be reached.
+async fn until_reached<T, F>(gateway: &Gateway, mut ask: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let (mut wait_ms, _) = CLAIM_RETRY_MS;
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => wait_ms = again_after(gateway, error, wait_ms).await?,
+        }
+    }
+}
+
+/// Wraps the keys of the remote log by the current master key, if there are others on this disk;
+/// what is to be recorded then.
+async fn rotate_remote(
     gateway: &Gateway,
     replica: &Replica,
     keyring: &Keyring,
     store_settings: &StoreSettings,
-) -> Result<(), Failure> {
-    let (mut wait_ms, _) = CLAIM_RETRY_MS;
-    loop {
-        match keyring.load_remote(replica, store_settings).await {
-            Ok(_) => return Ok(()),
-            Err(error) => wait_ms = again_after(gateway, error, wait_ms).await?,
+) -> Result<Option<Action>, Failure> {
+    let Some(master) = &gateway.settings.master_keys.current else {
+        return Ok(None);
+    };
+    if !keyring.is_rotation_due() {
+        return Ok(None);
+    }
+    info!("the data keys are wrapped by another master key");
+    let rotate = || keyring.rotate_remote(replica, store_settings);
+    let keys = until_reached(gateway, rotate).await?;
+    let fingerprint = master.fingerprint();
+    Ok(Some(Action::RecordMasterKeyRotation { fingerprint, keys }))
+}
+
+/// Records a rotation, then brings this disk to it: as long as the disk is behind, the next start
+/// finds that there is something to finish.
+async fn finish_rotation(running: &Running, rotation: Action) -> Result<(), Failure> {
+    let recorded = running
+        .view
+        .read(|model| model.state.vault.master_key.clone());
+    let is_recorded = matches!(
+        &rotation,
+        Action::RecordMasterKeyRotation { fingerprint, .. } if recorded.as_ref() == Some(fingerprint)
+    );
+    if !is_recorded {
+        let intent = Intent::new(Actor::System, rotation);
+        let submitted = running.submit(intent).await;
+        submitted.map_err(|_| Failure::new(Exit::Disk, "the rotation cannot be recorded"))?;
+    }
+    let reader = Arc::clone(&running.reader);
+    let rotated = tokio::task::spawn_blocking(move || reader.keyring.rotate_local()).await;
+    rotated.map_err(|_| Failure::new(Exit::Disk, "wrapping the data keys anew failed"))??;
+    info!(
+        "the data keys are wrapped by the current master key; the previous one is not needed any more"
+    );
+    Ok(())
+}
+
+/// Local logs that were set aside. Their keys go to the log that took their place: there they can
+/// be forgotten.
+fn set_aside(data: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let failed = |error: std::io::Error| StoreError::Disk {
+        operation: "look for damaged ones",
+        reason: error.to_string(),
+    };
+    let (Some(home), Some(name)) = (data.parent(), data.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let prefix = format!("{}.damaged-", name.to_string_lossy());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(home).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            found.push(entry.path());
         }
     }
+    Ok(found)
 }
 
 /// Waits before the remote log is asked again and gives the wait after that; fails when asking
@@ -221,16 +336,16 @@ async fn again_after(gateway: &Gateway, error: StoreError, wait_ms: u64) -> Resu
     Ok((wait_ms * 2).min(longest_ms))
 }
 
-/// A data key that no tombstone explains means that content was lost: refuse to serve.
+/// A missing data key that was not forgotten means that content was lost: refuse to serve.
 fn check_keys(model: &crate::view::Model, keyring: &Keyring) -> Result<(), Failure> {
     let missing = model
         .state
         .vault
         .iter()
-        .find(|(_, key)| keyring.get(key).is_none());
+        .find(|(_, sealing)| keyring.get(&sealing.key).is_none());
     match missing {
         None => Ok(()),
-        Some((scope, key)) => {
+        Some((scope, SealingKey { key, .. })) => {
             let scope = scope.split('|').next().unwrap_or_default();
             Err(Failure::new(
                 Exit::CorruptLog,

@@ -21,6 +21,7 @@ use crate::settings::Settings;
 use crate::stamp;
 use crate::storage::Backups;
 use crate::view::View;
+use crate::workspace::Files;
 use crate::writer::{Accepted, Commands, Intent, Refused};
 use crate::ws::hub::Hub;
 use moltbot_agent::Model;
@@ -126,7 +127,7 @@ pub struct Running {
     /// The way to the writer.
     pub commands: Commands,
     /// Reads records and opens content.
-    pub reader: Reader,
+    pub reader: Arc<Reader>,
     /// The way to the remote log.
     pub ship: ShipHandle,
     /// The remote log.
@@ -143,6 +144,8 @@ pub struct Running {
     pub role: Role,
     /// When answers are given, if the deployment has its own mind about it.
     pub ack: Option<AckLevel>,
+    /// The assistant's workspace.
+    pub files: Files,
 }
 
 /// What a gateway is to its log.

@@ -4,6 +4,9 @@
 //! data/       the local log: a cache of the remote that may run ahead of it; a wipe removes only this
 //! follower/   the copy that `moltbot follow` keeps; may be removed while none runs
 //! replica/    the default remote
+//! blobs/      contents of files that wait for the remote, and some of those that are there
+//! workspace/  the assistant's files, unless they are elsewhere (MOLTBOT_WORKSPACE)
+//! workspace.base    what log and workspace last agreed on
 //! instance    stable id of this installation
 //! token       the gateway token, when none was given from outside (mode 0600)
 //! ```
@@ -26,6 +29,16 @@ pub fn data(settings: &Settings) -> PathBuf {
 /// The copy that a follower keeps.
 pub fn follower(settings: &Settings) -> PathBuf {
     settings.home.join("follower")
+}
+
+/// Blobs on this machine.
+pub fn blobs(settings: &Settings) -> PathBuf {
+    settings.home.join("blobs")
+}
+
+/// What log and workspace last agreed on.
+pub fn workspace_base(settings: &Settings) -> PathBuf {
+    settings.home.join("workspace.base")
 }
 
 /// Makes the directory if need be.

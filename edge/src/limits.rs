@@ -109,6 +109,10 @@ pub const FOLLOW_START_MS: u64 = 5_000;
 pub const FOLLOW_RETRY_MS: (u64, u64) = (500, 15_000);
 /// How often tails under `orphan/` are counted: one list.
 pub const ORPHANS_INTERVAL_MS: u64 = 15 * 60 * 1_000;
+/// How long whoever forgets waits besides until the keys are deleted; they are anyway.
+pub const FORGET_WAIT_MS: u64 = 5_000;
+/// First and longest wait before keys that could not be deleted are deleted again.
+pub const FORGET_RETRY_MS: (u64, u64) = (500, 60_000);
 /// Messages in one page of `chat.history`.
 pub const HISTORY_MESSAGES_MAX: usize = 1_000;
 /// Messages when the client does not say.
@@ -133,6 +137,25 @@ pub const OPENED_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const SUBSCRIPTION_READ_BYTES: usize = 128 * 1024;
 /// Least time between two `storage` events.
 pub const STORAGE_EVENT_INTERVAL_MS: u64 = 500;
+
+/// Time for an answer about a moment of the log.
+pub const TRAVEL_MS_MAX: u64 = 20_000;
+/// Bytes of such an answer.
+pub const TRAVEL_BYTES_MAX: usize = 384 * 1024;
+/// Changes in one `log.diff` answer.
+pub const DIFF_CHANGES_MAX: usize = 500;
+/// Records in one `log.diff` answer, and in what the command line prints unless told otherwise.
+pub const DIFF_RECORDS_MAX: usize = 50;
+/// Records in one page of `log.records`.
+pub const RECORDS_PAGE_MAX: usize = 500;
+/// Records that one page of `log.records` looks at to find those that are wanted.
+pub const RECORDS_LOOKED_AT_MAX: usize = 20_000;
+/// Time for `log.verify` to read all of the log.
+pub const VERIFY_MS_MAX: u64 = 10 * 60 * 1_000;
+/// Least time between two `log.verify.progress` events.
+pub const VERIFY_EVENT_INTERVAL_MS: u64 = 250;
+/// Bytes of one line of an exported log: the largest record, readable and encoded.
+pub const EXPORT_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Records after which a snapshot is taken.
 pub const SNAPSHOT_EVERY_RECORDS: u64 = 5_000;
@@ -162,6 +185,21 @@ pub const SHUTDOWN_SHIP_MS: u64 = 30_000;
 pub const SHUTDOWN_ORPHAN_MS: u64 = 5_000;
 /// What clients are told about how long a restart takes.
 pub const RESTART_EXPECTED_MS: u64 = 2_000;
+
+/// Files of the workspace that are read, sealed or restored at the same time.
+pub const FILES_AT_ONCE: usize = 8;
+/// Bytes of a file that are read at a time.
+pub const FILE_READ_BYTES: usize = 128 * 1024;
+/// Paths that a pass over the workspace looks at; more than can be recorded, so that it is said.
+pub const WORKSPACE_SCAN_ENTRIES_MAX: usize = 100_000;
+/// Files that could not be recorded or restored, in one answer.
+pub const WORKSPACE_PROBLEMS_MAX: usize = 100;
+/// First and longest pause before files are restored again that the remote log did not give.
+pub const WORKSPACE_RETRY_MS: (u64, u64) = (2_000, 60_000);
+/// Files in one page of `workspace.list`.
+pub const FILES_LISTED_MAX: usize = 500;
+/// Bytes of a file that `workspace.get` shows; encoded they fit a frame.
+pub const FILE_SHOWN_BYTES_MAX: u64 = 256 * 1024;
 
 /// Deliveries under way at the same time.
 pub const DELIVERIES_MAX: usize = 64;

@@ -6,6 +6,7 @@
 pub mod people;
 
 use crate::auth::access::principals;
+use crate::forget;
 use crate::gateway::{Gateway, Running};
 use crate::limits::PREVIEW_CHARS_MAX;
 use moltbot_core::actor::{Scope, Scopes};
@@ -13,6 +14,7 @@ use moltbot_core::device::{Device, DeviceRequest};
 use moltbot_core::event::{Event, kind_name};
 use moltbot_core::ids::{DeviceId, Seq, SessionId};
 use moltbot_core::record::Record;
+use moltbot_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// A record as subscribers see it.
@@ -23,6 +25,9 @@ pub fn record(running: &Running, record: &Record, scopes: &Scopes) -> Value {
     {
         running.reader.open_event(&mut event);
         data = self::data(running, record, &event);
+        if let Some(forgotten) = forget::mark(running, &event) {
+            data["forgotten"] = forgotten;
+        }
     }
     // Who administers is the business of those who may look after access.
     let may_know = scopes.grants(Scope::Pairing);
@@ -54,7 +59,9 @@ fn scope_of(event: &Event) -> Scope {
         | Event::RunFailed(_)
         | Event::RunInterrupted(_)
         | Event::WriterStarted(_)
-        | Event::SnapshotTaken(_) => Scope::Read,
+        | Event::SnapshotTaken(_)
+        | Event::ContentForgotten(_)
+        | Event::DataKeysDeleted(_) => Scope::Read,
         _ => Scope::Pairing,
     }
 }
@@ -108,7 +115,7 @@ pub fn device_name(running: &Running, id: &DeviceId) -> Option<String> {
     let name = running
         .view
         .read(|m| m.state.devices.paired.get(id).map(|d| d.name.clone()))?;
-    Some(running.reader.text(&name))
+    Some(running.reader.text(&name)).filter(|name| !name.is_empty())
 }
 
 /// A line of a transcript in the protocol's shape.
@@ -155,12 +162,17 @@ pub fn message(running: &Running, seq: Seq) -> Option<Value> {
         ),
         _ => return None,
     };
+    let forgotten = forget::mark(running, &opened.event);
+    let text = forgotten.as_ref().map_or(text, forgotten_line);
     let mut message = json!({
         "role": role,
         "content": [{ "type": "text", "text": text }],
         "timestamp": record.at.0,
         "__openclaw": { "id": record.seq.to_string(), "seq": record.seq, "runId": run },
     });
+    if let Some(forgotten) = forgotten {
+        message["__openclaw"]["forgotten"] = forgotten;
+    }
     if role == "user" {
         message["__openclaw"]["idempotencyKey"] = json!(run);
     }
@@ -168,6 +180,14 @@ pub fn message(running: &Running, seq: Seq) -> Option<Value> {
         message.extend(extra);
     }
     Some(message)
+}
+
+/// What stands in place of a text that was forgotten, for clients that know nothing of forgetting.
+fn forgotten_line(mark: &Value) -> String {
+    let at = Timestamp(mark["at"].as_i64().unwrap_or_default()).rfc3339();
+    let day = at.split('T').next().unwrap_or_default();
+    let by = mark["byName"].as_str().or(mark["by"].as_str());
+    format!("[forgotten on {day} by {}]", by.unwrap_or_default())
 }
 
 /// The protocol's word for why a stopped run stopped.
@@ -186,9 +206,12 @@ pub fn preview(running: &Running, seq: Seq) -> Option<String> {
     Some(beginning(&line, PREVIEW_CHARS_MAX))
 }
 
-/// The text of a line of a transcript.
+/// The text of a line of a transcript; nothing when it was forgotten.
 fn said(running: &Running, seq: Seq) -> Option<String> {
     let message = message(running, seq)?;
+    if !message["__openclaw"]["forgotten"].is_null() {
+        return None;
+    }
     message["content"][0]["text"].as_str().map(str::to_owned)
 }
 
@@ -216,6 +239,7 @@ pub fn device_request(running: &Running, request: &DeviceRequest) -> Value {
         "requestId": asked.request,
         "deviceId": asked.device,
         "displayName": running.reader.text(&asked.name),
+        "nameForgotten": !running.reader.is_readable(&asked.name),
         "platform": asked.platform,
         "clientId": asked.client_id,
         "clientMode": asked.client_mode,
@@ -236,6 +260,7 @@ pub fn device(gateway: &Gateway, running: &Running, id: &DeviceId, device: &Devi
     json!({
         "deviceId": id,
         "displayName": running.reader.text(&device.name),
+        "nameForgotten": !running.reader.is_readable(&device.name),
         "platform": device.platform,
         "clientId": device.client_id,
         "clientMode": device.client_mode,

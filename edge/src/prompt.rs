@@ -7,6 +7,7 @@ use moltbot_agent::context::newest_turns;
 use moltbot_agent::prompt::system_prompt;
 use moltbot_agent::{LogFacts, ModelRequest, Turn};
 use moltbot_core::event::Event;
+use moltbot_core::forget::{FORGOTTEN_CODE, FORGOTTEN_MESSAGE};
 use moltbot_core::ids::Seq;
 use moltbot_core::projection::transcript::Line;
 use moltbot_core::run::Run;
@@ -29,15 +30,35 @@ pub struct Asked {
     pub timeout: Duration,
 }
 
-/// Puts a run's request together; `None` when its session is gone.
-pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
+/// Why a run cannot be driven.
+pub struct Unanswerable {
+    /// Stable code.
+    pub code: &'static str,
+    /// One sentence for a person.
+    pub message: &'static str,
+}
+
+const FORGOTTEN: Unanswerable = Unanswerable {
+    code: FORGOTTEN_CODE,
+    message: FORGOTTEN_MESSAGE,
+};
+
+/// Puts a run's request together, without what was forgotten.
+pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Result<Asked, Unanswerable> {
     let bounds = models::settings();
-    let (session_key, lines, config) = running.view.read(|model| {
+    let found = running.view.read(|model| {
         let session = model.state.sessions.get(&run.session)?;
         let (lines, _) = model.transcripts.page(&run.session, None, LINES_MAX);
         let lines = leading_to(lines, run.message);
         Some((session.key.clone(), lines, model.state.config.clone()))
+    });
+    let (session_key, lines, config) = found.ok_or(Unanswerable {
+        code: "no_session",
+        message: "The conversation is gone.",
     })?;
+    if turn(running, run.message).is_none() {
+        return Err(FORGOTTEN);
+    }
     let turns: Vec<Turn> = lines
         .into_iter()
         .filter_map(|seq| turn(running, seq))
@@ -53,7 +74,7 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Option<Asked> {
         Some(own) => format!("{}\n\n{own}", system_prompt(&facts)),
         None => system_prompt(&facts),
     };
-    Some(Asked {
+    Ok(Asked {
         request: ModelRequest {
             system: Some(system),
             turns: newest_turns(&turns, bounds.context_chars_max),
@@ -87,8 +108,16 @@ fn leading_to(lines: &[Line], message: Seq) -> Vec<Seq> {
     talk.into_iter().map(|(_, seq)| seq).collect()
 }
 
+/// What was said with a record; nothing when that was forgotten.
 fn turn(running: &Running, seq: Seq) -> Option<Turn> {
     let opened = running.reader.event(seq)?;
+    let contents = opened.event.contents();
+    if !contents
+        .iter()
+        .all(|content| running.reader.is_readable(content))
+    {
+        return None;
+    }
     let answer = |content| {
         let text = running.reader.text(content);
         let is_blank = text.trim().is_empty();

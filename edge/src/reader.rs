@@ -1,12 +1,12 @@
 //! Reads records back and opens their content.
 //!
 //! Invariant: what was opened last is kept, bounded in bytes, and in memory only: a model turn reads
-//! the conversation so far, most of which the turn before it read too.
+//! the conversation so far, most of which the turn before it read too. What was forgotten is dropped.
 
 use crate::limits::OPENED_BYTES_MAX;
 use moltbot_core::content::Content;
 use moltbot_core::event::Event;
-use moltbot_core::ids::Seq;
+use moltbot_core::ids::{KeyId, Seq};
 use moltbot_core::record::Record;
 use moltbot_store::keys::Keyring;
 use moltbot_store::log::LogReader;
@@ -25,7 +25,8 @@ pub struct OpenRecord {
 pub struct Reader {
     /// The log.
     pub log: Arc<dyn LogReader>,
-    keyring: Arc<Keyring>,
+    /// The data keys.
+    pub keyring: Arc<Keyring>,
     opened: Mutex<Cache>,
 }
 
@@ -47,11 +48,31 @@ impl Reader {
         }
     }
 
+    /// The data keys.
+    pub fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring)
+    }
+
     /// The text of a piece of content; empty when it cannot be read any more.
     pub fn text(&self, content: &Content) -> String {
         content
             .open(self.keyring.get(content.key()).as_ref())
             .into_text()
+    }
+
+    /// Whether a piece of content can be read.
+    pub fn is_readable(&self, content: &Content) -> bool {
+        self.keyring.get(content.key()).is_some()
+    }
+
+    /// Opens nothing with these keys any more and keeps nothing that was opened with them.
+    pub fn forget(&self, keys: &[KeyId]) {
+        self.keyring.conceal(keys);
+        let is_gone = |record: &Arc<OpenRecord>| {
+            let mut contents = record.event.contents().into_iter();
+            contents.any(|content| keys.contains(content.key()))
+        };
+        self.cache().drop_where(is_gone);
     }
 
     /// Opens all content of an event in place; what cannot be read becomes empty.
@@ -71,7 +92,12 @@ impl Reader {
             let mut event = record.event().ok()?;
             self.open_event(&mut event);
             let opened = Arc::new(OpenRecord { record, event });
-            self.cache().keep(seq, &opened);
+            // Forgotten meanwhile: what was opened is given out once more, and not kept.
+            let mut cache = self.cache();
+            let contents = opened.event.contents();
+            if contents.iter().all(|content| self.is_readable(content)) {
+                cache.keep(seq, &opened);
+            }
             Some(opened)
         })
     }
@@ -82,6 +108,15 @@ impl Reader {
 }
 
 impl Cache {
+    fn drop_where(&mut self, is_gone: impl Fn(&Arc<OpenRecord>) -> bool) {
+        let before = std::mem::take(&mut self.records);
+        let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            before.into_iter().partition(|(_, record)| is_gone(record));
+        self.records = kept;
+        self.order.retain(|seq| !gone.contains_key(seq));
+        self.bytes -= gone.values().map(|record| weight(record)).sum::<usize>();
+    }
+
     fn keep(&mut self, seq: Seq, opened: &Arc<OpenRecord>) {
         if self.records.insert(seq, Arc::clone(opened)).is_none() {
             self.order.push_back(seq);

@@ -6,6 +6,7 @@
 use crate::boot::{self, Booted};
 use crate::channels::receive;
 use crate::exit::{Exit, Failure};
+use crate::forget;
 use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
 use crate::http::server;
@@ -19,6 +20,7 @@ use crate::redact;
 use crate::settings::Settings;
 use crate::stamp;
 use crate::storage;
+use crate::workspace;
 use crate::ws::hub::Close;
 use crate::ws::methods::channels;
 use crate::ws::notify;
@@ -78,6 +80,10 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
     }
     tokio::spawn(notify::follow(Arc::clone(&gateway), Arc::clone(&running)));
     tokio::spawn(notify::keep_house(Arc::clone(&running)));
+    tokio::spawn(forget::delete_returned(
+        Arc::clone(&gateway),
+        Arc::clone(&running),
+    ));
     tokio::spawn(storage::announce(
         Arc::clone(&gateway),
         Arc::clone(&running),
@@ -87,6 +93,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         Arc::clone(&gateway),
         running.replica.clone(),
     ));
+    tokio::spawn(workspace::restore_at_start(Arc::clone(&running)));
     tokio::spawn(warn_of_dev_mode(Arc::clone(&gateway)));
     welcome(&gateway, &running);
     let stop = gateway.stopped().await;

@@ -13,6 +13,7 @@ use crate::variables::{self, Variables};
 use moltbot_agent::{Choice, ModelError, Provider};
 use moltbot_core::ids::InstanceId;
 use moltbot_store::diagnosis::Names;
+use moltbot_store::keys::{MasterKey, MasterKeys};
 use moltbot_store::replica::ReplicaOptions;
 use moltbot_store::settings::StoreSettings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -59,6 +60,8 @@ pub struct Remote {
 pub struct Settings {
     /// Everything the gateway keeps on this machine.
     pub home: PathBuf,
+    /// The assistant's files.
+    pub workspace: PathBuf,
     /// The address to listen on.
     pub listen: SocketAddr,
     /// Take the log over from another gateway.
@@ -71,8 +74,8 @@ pub struct Settings {
     pub remote: Remote,
     /// Bounds and rhythm of the log and its replica.
     pub store: StoreSettings,
-    /// Wraps data keys in the remote.
-    pub master_key: Option<[u8; 32]>,
+    /// Wrap data keys, here and in the remote.
+    pub master_keys: MasterKeys,
     /// This installation, when given from outside.
     pub instance: Option<InstanceId>,
     /// Proxies and public address.
@@ -108,13 +111,14 @@ impl Settings {
         let ip = wrong.or(bind(flags, env), Ipv4Addr::LOCALHOST.into());
         let port = wrong.or(port(flags, env), PORT);
         let settings = Settings {
+            workspace: workspace(&home, env),
             listen: SocketAddr::new(ip, port),
             takeover: flags.takeover,
             ack: wrong.or_default(ack(env)),
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
             remote: wrong.or_default(remote(&home, env)),
             store: wrong.or_default(storage::store(env)),
-            master_key: env("MOLTBOT_MASTER_KEY").map(|key| master_key(&key)),
+            master_keys: wrong.or_default(master_keys(env)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
             place: wrong.or_default(place(env)),
             telegram: wrong.or_default(channels::telegram(env)),
@@ -218,6 +222,11 @@ fn home(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, 
         (None, None, None) => return Err(wrong("set MOLTBOT_HOME or --home")),
     };
     Ok(std::path::absolute(&home).unwrap_or(home))
+}
+
+fn workspace(home: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let path = env("MOLTBOT_WORKSPACE").map_or_else(|| home.join("workspace"), PathBuf::from);
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// The values of all secret variables of the process environment.
@@ -335,9 +344,19 @@ fn place(env: &dyn Fn(&str) -> Option<String>) -> Result<Place, Failure> {
     })
 }
 
-/// Any text makes a master key; long random ones make good ones.
-fn master_key(text: &str) -> [u8; 32] {
-    blake3::derive_key("moltbot 2026 master key", text.trim().as_bytes())
+/// The previous one is only of use to somebody who has another one now.
+fn master_keys(env: &dyn Fn(&str) -> Option<String>) -> Result<MasterKeys, Failure> {
+    let key = |name| env(name).map(|text| MasterKey::from_text(&text));
+    let (current, previous) = (
+        key("MOLTBOT_MASTER_KEY"),
+        key("MOLTBOT_MASTER_KEY_PREVIOUS"),
+    );
+    if current.is_none() && previous.is_some() {
+        return Err(wrong(
+            "MOLTBOT_MASTER_KEY_PREVIOUS is set and MOLTBOT_MASTER_KEY is not: set the latter to the new master key",
+        ));
+    }
+    Ok(MasterKeys { current, previous })
 }
 
 fn utc_offset_minutes(env: &dyn Fn(&str) -> Option<String>) -> Result<i32, Failure> {

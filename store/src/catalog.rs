@@ -18,7 +18,7 @@ use futures_util::future::try_join3;
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::Seq;
 use object_store::path::Path;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An object that holds records of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +72,8 @@ pub struct Catalog {
     shipped: BTreeMap<Seq, u64>,
     /// First and last seqs in `compact/`, with the size of the object.
     merged: BTreeMap<(Seq, Seq), u64>,
+    /// First seqs in `log/` at or below the floor.
+    leftover: BTreeSet<Seq>,
     /// Nothing that ends before this record was asked for.
     from: Seq,
 }
@@ -92,6 +94,7 @@ impl Catalog {
             floor,
             shipped: shipped.iter().filter_map(shipped_entry).collect(),
             merged: merged.iter().filter_map(merged_entry).collect(),
+            leftover: BTreeSet::new(),
             from,
         };
         catalog.drop_below_floor();
@@ -144,6 +147,40 @@ impl Catalog {
     /// Known merged segments by their first and last seqs, in order, with the size of the object.
     pub fn merged(&self) -> impl DoubleEndedIterator<Item = ((Seq, Seq), u64)> + '_ {
         self.merged.iter().map(|(range, bytes)| (*range, *bytes))
+    }
+
+    /// What is left in `log/` at or below the floor: it was merged, or never counted.
+    pub fn leftover(&self) -> impl Iterator<Item = Object> + '_ {
+        self.leftover
+            .iter()
+            .map(|first| Object::Shipped { first: *first })
+    }
+
+    /// Merged segments whose records are in a larger one, with that one.
+    pub(crate) fn redundant(&self) -> Vec<((Seq, Seq), (Seq, Seq))> {
+        let mut redundant = Vec::new();
+        let mut widest: Option<(Seq, Seq)> = None;
+        // In this order a range comes after those that contain it.
+        let mut ranges: Vec<(Seq, Seq)> = self.merged.keys().copied().collect();
+        ranges.sort_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
+        for range in ranges {
+            match widest {
+                Some(wide) if range.1 <= wide.1 => redundant.push((range, wide)),
+                _ => widest = Some(range),
+            }
+        }
+        redundant
+    }
+
+    /// A merged segment was made.
+    pub(crate) fn made(&mut self, range: (Seq, Seq), bytes: u64) {
+        self.merged.insert(range, bytes);
+    }
+
+    /// A floor was made.
+    pub(crate) fn floored(&mut self, number: u64, floor: Floor) {
+        self.floor = Some((number, floor));
+        self.drop_below_floor();
     }
 
     /// How many objects are known.
@@ -275,8 +312,9 @@ impl Catalog {
     }
 
     fn drop_below_floor(&mut self) {
-        let above = self.floor().seq.next();
-        self.shipped = self.shipped.split_off(&above);
+        let above = self.shipped.split_off(&self.floor().seq.next());
+        let below = std::mem::replace(&mut self.shipped, above);
+        self.leftover.extend(below.into_keys());
     }
 }
 

@@ -8,14 +8,14 @@
 
 use crate::error::StoreError;
 use crate::head::{self, Head};
-use crate::keys::{Keyring, keys_in};
+use crate::keys::Keyring;
 use crate::layout;
 use crate::log::EventLog;
 use crate::replica::{Created, Replica};
 use crate::restore::{self, Progress, Survey};
 use crate::segment;
 use crate::settings::{CLAIM_ROUNDS_MAX, StoreSettings};
-use crate::upload::{self, OrphanReport};
+use crate::upload::{self, Named, OrphanReport};
 use bytes::Bytes;
 use moltbot_core::actor::Actor;
 use moltbot_core::chain::{Cursor, Hash};
@@ -230,7 +230,7 @@ impl Claim<'_> {
         let Some(last) = records.last() else {
             return Err(StoreError::Internal("nothing left to ship".to_owned()));
         };
-        upload::keys(self.replica, self.keyring, &keys_in(&records)).await?;
+        upload::named(self.replica, self.keyring, &Named::by(&records)).await?;
         let bytes = segment::encode(self.epoch, &self.request.instance, &records)?;
         let path = layout::segment(first);
         if self.replica.create(&path, bytes.clone()).await? == Created::Exists

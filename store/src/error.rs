@@ -37,6 +37,18 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// The directory of blobs on this machine failed.
+    #[error(
+        "could not {operation} `{path}`: {reason}; what is recorded needs it, see to this disk"
+    )]
+    Blobs {
+        /// What was being done.
+        operation: &'static str,
+        /// The file or directory.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
     /// Another process has the local log open.
     #[error("another process uses `{path}`; stop it, or give this one another --home")]
     Locked {
@@ -118,7 +130,7 @@ impl StoreError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            StoreError::Disk { .. } => ErrorKind::Disk,
+            StoreError::Disk { .. } | StoreError::Blobs { .. } => ErrorKind::Disk,
             StoreError::Codec { .. } | StoreError::Corrupt { .. } | StoreError::Gap { .. } => {
                 ErrorKind::Corrupt
             }

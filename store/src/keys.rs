@@ -1,94 +1,119 @@
-//! Data keys: stored beside the local log, and as objects `keys/<id>` in the remote one.
+//! Data keys: in a file beside the local log, and as objects `keys/<id>` in the remote one.
 //!
-//! | bytes | field of a stored key |
-//! |---|---|
-//! | 1 | version of the form: 1 |
-//! | 1 | 0: plain, 1: wrapped by the master key |
-//! | 32 | plain: the key |
-//! | 24 + 48 | wrapped: nonce and XChaCha20-Poly1305 ciphertext, the key's id as associated data |
-//! | 4 | crc32c of everything before |
+//! Their stored form is in `keys/wrapping.rs`, the file in `keys/file.rs`, and what happens when the
+//! master key changes in `keys/rotation.rs`.
 //!
-//! The nonce is a keyed hash of id and key, so wrapping needs no randomness and the same key gives
-//! the same bytes.
-//!
-//! Invariant: a key is durable here before an event is sealed with it, its object is in the remote
-//! log before the segment that names it ([`keys_in`]), and its bytes are the same in both places.
+//! Invariant: a key is durable here before an event is sealed with it, and its object is in the
+//! remote log before the segment that names it ([`keys_in`]). A key that was forgotten opens nothing
+//! from then on ([`Keyring::conceal`]), whatever comes back; its bytes are deleted here and there once
+//! the remote log says that it was ([`Keyring::remove`], [`delete`]).
 //! Without a master key, keys lie plain beside what they seal: then sealing only makes forgetting
 //! possible.
+
+mod file;
+mod rotation;
+mod wrapping;
+
+pub use file::NAME;
+pub use rotation::{KeySurvey, survey};
+pub use wrapping::{MasterKey, MasterKeys, Wrapping};
 
 use crate::envelope::corrupt;
 use crate::error::StoreError;
 use crate::layout;
 use crate::replica::Replica;
 use crate::settings::StoreSettings;
-use crate::sled_log::LocalTree;
 use bytes::Bytes;
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use file::KeyFile;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use moltbot_core::content::DataKey;
 use moltbot_core::event::Event;
 use moltbot_core::ids::KeyId;
 use moltbot_core::record::Record;
-use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError, RwLock};
 
-/// Name of the tree beside the log.
-pub const TREE: &str = "keys";
-
-const VERSION: u8 = 1;
-const PLAIN: u8 = 0;
-const WRAPPED: u8 = 1;
-const KEY_BYTES: usize = 32;
-const NONCE_BYTES: usize = 24;
-const CRC_BYTES: usize = 4;
 const ID_BYTES_MAX: usize = 128;
 
 /// All data keys of this gateway, from any thread.
 pub struct Keyring {
-    tree: Option<LocalTree>,
-    master: Option<[u8; KEY_BYTES]>,
-    keys: RwLock<BTreeMap<KeyId, Entry>>,
+    /// Whoever changes something holds this throughout.
+    file: Mutex<Option<KeyFile>>,
+    masters: MasterKeys,
+    keys: RwLock<Keys>,
+}
+
+#[derive(Default)]
+struct Keys {
+    entries: BTreeMap<KeyId, Entry>,
+    concealed: BTreeSet<KeyId>,
 }
 
 #[derive(Clone)]
 struct Entry {
     key: DataKey,
     object: Bytes,
+    wrapping: Wrapping,
+}
+
+impl Entry {
+    /// A key as it is written now.
+    fn new(key: DataKey, object: Bytes, masters: &MasterKeys) -> Entry {
+        let wrapping = match masters.current {
+            Some(_) => Wrapping::Current,
+            None => Wrapping::Plain,
+        };
+        Entry {
+            key,
+            object,
+            wrapping,
+        }
+    }
 }
 
 impl Keyring {
-    /// The keys in this tree (see [`TREE`]). Keys made from now on are wrapped by the master key,
-    /// if there is one. A wrapped key that does not open is `Invalid`.
-    pub fn open(tree: LocalTree, master: Option<[u8; 32]>) -> Result<Keyring, StoreError> {
-        let mut keyring = Keyring::in_memory(master);
-        let mut keys = BTreeMap::new();
-        for (id, object) in tree.entries()? {
-            let id = KeyId(String::from_utf8_lossy(&id).into_owned());
-            let object = Bytes::from(object);
-            let key = keyring.decode(&id, &object)?;
-            keys.insert(id, Entry { key, object });
+    /// The keys in the directory of the local log, which must be open: that keeps other processes
+    /// away. Keys made from now on are wrapped by the current master key, if there is one. A wrapped
+    /// key that does not open is `Invalid`.
+    pub fn open(directory: &Path, masters: MasterKeys) -> Result<Keyring, StoreError> {
+        let (file, stored) = KeyFile::open(directory)?;
+        let mut entries = BTreeMap::new();
+        for (id, object) in stored {
+            let (key, wrapping) = masters.decode(&id, &object)?;
+            let entry = Entry {
+                key,
+                object,
+                wrapping,
+            };
+            entries.insert(id, entry);
         }
-        keyring.keys = RwLock::new(keys);
-        keyring.tree = Some(tree);
-        Ok(keyring)
+        let concealed = BTreeSet::new();
+        Ok(Keyring {
+            file: Mutex::new(Some(file)),
+            masters,
+            keys: RwLock::new(Keys { entries, concealed }),
+        })
     }
 
     /// An empty keyring that keeps nothing, for a log in memory.
-    pub fn in_memory(master: Option<[u8; 32]>) -> Keyring {
+    pub fn in_memory(masters: MasterKeys) -> Keyring {
         Keyring {
-            tree: None,
-            master,
+            file: Mutex::new(None),
+            masters,
             keys: RwLock::default(),
         }
     }
 
     /// The key, unless it was never made here or was forgotten.
     pub fn get(&self, id: &KeyId) -> Option<DataKey> {
-        self.entry(id).map(|entry| entry.key)
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = keys.entries.get(id)?;
+        (!keys.concealed.contains(id)).then_some(entry.key)
     }
 
-    /// The bytes to be stored as [`layout::key`].
+    /// The bytes to be stored as [`layout::key`]; those of a key that was forgotten too, until it is
+    /// removed: a segment may name it that is not in the remote log yet.
     pub fn object(&self, id: &KeyId) -> Option<Bytes> {
         self.entry(id).map(|entry| entry.object)
     }
@@ -99,8 +124,11 @@ impl Keyring {
         let entries = keys
             .iter()
             .map(|(id, key)| {
-                let object = self.encode(id, key)?;
-                Ok((id.clone(), Entry { key: *key, object }))
+                if !is_name(id) {
+                    return Err(StoreError::Internal(format!("`{id}` cannot name a key")));
+                }
+                let object = self.masters.encode(id, key)?;
+                Ok((id.clone(), Entry::new(*key, object, &self.masters)))
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         self.keep(entries)
@@ -108,36 +136,48 @@ impl Keyring {
 
     /// Keeps a key as it is stored elsewhere.
     pub fn insert_object(&self, id: &KeyId, object: Bytes) -> Result<(), StoreError> {
-        let key = self.decode(id, &object)?;
-        self.keep(vec![(id.clone(), Entry { key, object })])
+        let entry = self.decode(id, object)?;
+        self.keep(vec![(id.clone(), entry)])
     }
 
-    /// Forgets keys durably, in this place only: what they sealed cannot be opened here any more.
-    /// Their bytes may stay in free space of sled's file until it is used again.
-    pub fn remove(&self, ids: &[KeyId]) -> Result<(), StoreError> {
-        if let Some(tree) = &self.tree {
-            tree.apply(ids.iter().map(|id| (id.as_str(), None::<&[u8]>)))?;
-        }
+    /// Takes over the keys in the directory of another local log, which nobody uses any more; there
+    /// nothing is left of them. Blocks on the disk.
+    pub fn adopt(&self, directory: &Path) -> Result<(), StoreError> {
+        let stored = file::read(directory)?.into_iter();
+        let entries = stored.map(|(id, object)| Ok((id.clone(), self.decode(&id, object)?)));
+        self.keep(entries.collect::<Result<_, StoreError>>()?)?;
+        file::destroy(directory)
+    }
+
+    /// Opens nothing with these keys from now on, also should they come later: they were forgotten.
+    /// Does not touch the disk.
+    pub fn conceal<'a>(&self, ids: impl IntoIterator<Item = &'a KeyId>) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        for id in ids {
-            keys.remove(id);
-        }
-        Ok(())
+        keys.concealed.extend(ids.into_iter().cloned());
     }
 
-    /// Fetches every key of the remote log that is not here; how many those were. Blocks on the
-    /// disk once.
+    /// Deletes keys in this place: they are in memory and in the file no more, nor where the file
+    /// was. Blocks on the disk. Safe to repeat.
+    pub fn remove(&self, ids: &[KeyId]) -> Result<(), StoreError> {
+        if ids.iter().all(|id| self.entry(id).is_none()) {
+            return Ok(());
+        }
+        let ids: BTreeSet<&KeyId> = ids.iter().collect();
+        self.rewrite(|entries| {
+            let kept = entries.iter().filter(|(id, _)| !ids.contains(id));
+            Ok(kept.map(|(id, e)| (id.clone(), e.clone())).collect())
+        })
+    }
+
+    /// Fetches every key of the remote log that is not here and was not forgotten; how many those
+    /// were. Blocks on the disk once.
     pub async fn load_remote(
         &self,
         replica: &Replica,
         settings: &StoreSettings,
     ) -> Result<usize, StoreError> {
-        let missing = replica
-            .list(layout::KEYS)
-            .await?
-            .into_iter()
-            .filter_map(|path| Some(KeyId::from(path.filename()?)))
-            .filter(|id| is_name(id) && self.entry(id).is_none());
+        let listed = rotation::listed(replica).await?.into_iter();
+        let missing = listed.filter(|id| self.entry(id).is_none() && !self.is_concealed(id));
         let entries: Vec<(KeyId, Entry)> = stream::iter(missing)
             .map(|id| self.fetch(replica, id))
             .buffer_unordered(settings.restore_concurrency)
@@ -158,21 +198,33 @@ impl Keyring {
         let Some(object) = replica.get(&layout::key(&id)).await? else {
             return Ok(None);
         };
-        let key = self.decode(&id, &object)?;
-        Ok(Some((id, Entry { key, object })))
+        let entry = self.decode(&id, object)?;
+        Ok(Some((id, entry)))
+    }
+
+    fn decode(&self, id: &KeyId, object: Bytes) -> Result<Entry, StoreError> {
+        let (key, wrapping) = self.masters.decode(id, &object)?;
+        Ok(Entry {
+            key,
+            object,
+            wrapping,
+        })
     }
 
     fn entry(&self, id: &KeyId) -> Option<Entry> {
-        self.keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.entries.get(id).cloned()
+    }
+
+    fn is_concealed(&self, id: &KeyId) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.concealed.contains(id)
     }
 
     fn keep(&self, mut entries: Vec<(KeyId, Entry)>) -> Result<(), StoreError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, entry) in &entries {
-            if self.get(id).is_some_and(|key| key != entry.key) {
+            if self.entry(id).is_some_and(|known| known.key != entry.key) {
                 let path = layout::key(id);
                 return Err(corrupt(path.as_ref(), "another key has the same id"));
             }
@@ -181,81 +233,59 @@ impl Keyring {
         if entries.is_empty() {
             return Ok(());
         }
-        if let Some(tree) = &self.tree {
-            tree.apply(
-                entries
-                    .iter()
-                    .map(|(id, entry)| (id.as_str(), Some(&entry.object))),
-            )?;
+        if let Some(file) = file.as_mut() {
+            file.append(entries.iter().map(|(id, entry)| (id, &entry.object)))?;
         }
-        self.keys
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(entries);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.entries.extend(entries);
         Ok(())
     }
 
-    fn encode(&self, id: &KeyId, key: &DataKey) -> Result<Bytes, StoreError> {
-        if !is_name(id) {
-            return Err(StoreError::Internal(format!("`{id}` cannot name a key")));
-        }
-        let mut bytes = vec![VERSION];
-        if let Some(master) = &self.master {
-            let nonce = nonce(master, id, key);
-            let ciphertext = XChaCha20Poly1305::new(master.into())
-                .encrypt(XNonce::from_slice(&nonce), payload(id, &key.0))
-                .map_err(|_| StoreError::Internal(format!("cannot wrap key `{id}`")))?;
-            bytes.push(WRAPPED);
-            bytes.extend_from_slice(&nonce);
-            bytes.extend_from_slice(&ciphertext);
-        } else {
-            bytes.push(PLAIN);
-            bytes.extend_from_slice(&key.0);
-        }
-        let crc = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(&crc.to_le_bytes());
-        Ok(bytes.into())
-    }
-
-    fn decode(&self, id: &KeyId, object: &[u8]) -> Result<DataKey, StoreError> {
-        let path = layout::key(id);
-        let damaged = |reason: &str| corrupt(path.as_ref(), reason);
-        let (bytes, crc) = object
-            .split_last_chunk::<CRC_BYTES>()
-            .ok_or_else(|| damaged("it ends too early"))?;
-        if crc32c::crc32c(bytes).to_le_bytes() != *crc {
-            return Err(damaged("its checksum does not fit"));
-        }
-        let key = match bytes {
-            [VERSION, PLAIN, key @ ..] => key.to_vec(),
-            [VERSION, WRAPPED, wrapped @ ..] => self.unwrap(id, wrapped)?,
-            _ => return Err(damaged("it has a form this version does not know")),
+    /// Puts other keys in the place of all, on the disk and then in memory.
+    fn rewrite(
+        &self,
+        change: impl FnOnce(&BTreeMap<KeyId, Entry>) -> Result<BTreeMap<KeyId, Entry>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = {
+            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+            change(&keys.entries)?
         };
-        key.try_into()
-            .map(DataKey)
-            .map_err(|_| damaged("it has another size"))
+        if let Some(file) = file.as_mut() {
+            let stored = entries.iter();
+            let stored: Vec<_> = stored
+                .map(|(id, e)| (id.clone(), e.object.clone()))
+                .collect();
+            file.replace(&stored)?;
+        }
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.entries = entries;
+        Ok(())
     }
+}
 
-    fn unwrap(&self, id: &KeyId, wrapped: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let Some(master) = &self.master else {
-            return Err(StoreError::Invalid(
-                "the data keys are wrapped by a master key: set MOLTBOT_MASTER_KEY to it"
-                    .to_owned(),
-            ));
-        };
-        wrapped
-            .split_at_checked(NONCE_BYTES)
-            .and_then(|(nonce, ciphertext)| {
-                XChaCha20Poly1305::new(master.into())
-                    .decrypt(XNonce::from_slice(nonce), payload(id, ciphertext))
-                    .ok()
-            })
-            .ok_or_else(|| {
-                StoreError::Invalid(format!(
-                    "data key `{id}` was wrapped by another master key: set MOLTBOT_MASTER_KEY to that one"
-                ))
-            })
-    }
+/// Deletes keys in the remote log. Safe to repeat; a key that is not there is deleted.
+pub async fn delete(
+    replica: &Replica,
+    ids: &[KeyId],
+    settings: &StoreSettings,
+) -> Result<(), StoreError> {
+    let paths = ids.iter().filter(|id| is_name(id)).map(layout::key);
+    let paths: Vec<_> = paths.collect();
+    let deleted = stream::iter(paths).map(|path| async move { replica.delete(&path).await });
+    let mut deleted = deleted.buffer_unordered(settings.restore_concurrency);
+    while deleted.try_next().await?.is_some() {}
+    Ok(())
+}
+
+/// Those of these keys that are in the remote log although they were forgotten.
+pub async fn returned(
+    replica: &Replica,
+    forgotten: &BTreeSet<KeyId>,
+) -> Result<Vec<KeyId>, StoreError> {
+    let mut listed = rotation::listed(replica).await?;
+    listed.retain(|id| forgotten.contains(id));
+    Ok(listed)
 }
 
 /// The keys these records introduce, in order: their objects are stored before the segment.
@@ -267,24 +297,6 @@ pub fn keys_in(records: &[Record]) -> Vec<KeyId> {
             _ => None,
         })
         .collect()
-}
-
-fn payload<'a>(id: &'a KeyId, bytes: &'a [u8]) -> Payload<'a, 'a> {
-    Payload {
-        msg: bytes,
-        aad: id.0.as_bytes(),
-    }
-}
-
-/// Different for different keys, so it never repeats for the same master key.
-fn nonce(master: &[u8; KEY_BYTES], id: &KeyId, key: &DataKey) -> [u8; NONCE_BYTES] {
-    let secret = blake3::derive_key("moltbot data key wrapping nonce v1", master);
-    let mut hasher = blake3::Hasher::new_keyed(&secret);
-    hasher.update(&key.0);
-    hasher.update(id.0.as_bytes());
-    let mut nonce = [0; NONCE_BYTES];
-    hasher.finalize_xof().fill(&mut nonce);
-    nonce
 }
 
 /// Ids are names of objects: nothing that a path would treat specially.

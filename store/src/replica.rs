@@ -1,10 +1,11 @@
 //! The remote log's object store, with the few operations this crate relies on.
 //!
-//! Invariant: an object is created once and never changed; whether a failed request took effect is
+//! Invariant: an object is created once and never changed, but for keys ([`Replica::overwrite`]); whether a failed request took effect is
 //! not known. Every request ends within the timeout; nothing is retried here, the callers do that.
 //! Reads no environment: whoever opens a replica passes the credentials in.
 //! An error names the operation and the object, never an address with a query or a secret.
 
+use crate::blobs::LocalBlobs;
 use crate::diagnosis::{Names, Subject};
 use crate::error::StoreError;
 use crate::refusal::PlainRefusals;
@@ -99,6 +100,8 @@ pub struct Replica {
     pub kind: ReplicaKind,
     /// What sentences about its failures are about.
     pub subject: Subject,
+    /// Blobs on this machine, where some are recorded or read.
+    pub blobs: Option<Arc<LocalBlobs>>,
     timeout: Option<Duration>,
 }
 
@@ -129,6 +132,7 @@ impl Replica {
                 bucket: host.to_owned(),
                 names: options.names,
             },
+            blobs: None,
             timeout,
         })
     }
@@ -140,6 +144,7 @@ impl Replica {
             store,
             kind,
             subject: Subject::default(),
+            blobs: None,
             timeout: None,
         }
     }
@@ -149,6 +154,23 @@ impl Replica {
     pub fn with_timeout(mut self, timeout: Duration) -> Replica {
         self.timeout = Some(timeout);
         self
+    }
+
+    /// The same replica with these blobs beside it: they are uploaded before what names them.
+    #[must_use]
+    pub fn with_blobs(mut self, blobs: Arc<LocalBlobs>) -> Replica {
+        self.blobs = Some(blobs);
+        self
+    }
+
+    /// Whether an object is there.
+    pub async fn exists(&self, path: &Path) -> Result<bool, StoreError> {
+        let head = self.store.get_opts(path, GetOptions::new().with_head(true));
+        match self.bounded("read", path, head).await? {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.failed("read", path, &error)),
+        }
     }
 
     /// Creates an object if it is absent. After an error nobody knows whether it exists: create it
@@ -165,6 +187,19 @@ impl Replica {
                 | object_store::Error::Precondition { .. },
             ) => Ok(Created::Exists),
             Err(error) => Err(self.failed("create", path, &error)),
+        }
+    }
+
+    /// Writes an object, whatever was there. Only for bytes that mean the same as those before: a
+    /// request whose outcome is not known may take effect much later.
+    pub async fn overwrite(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
+        let options = PutOptions::from(PutMode::Overwrite);
+        let put = self
+            .store
+            .put_opts(path, PutPayload::from_bytes(bytes), options);
+        match self.bounded("overwrite", path, put).await? {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed("overwrite", path, &error)),
         }
     }
 

@@ -195,13 +195,10 @@ pub async fn verify(
         bytes: 0,
         epoch: survey.epoch(),
     };
-    let all = (Seq::ZERO, Seq(u64::MAX));
-    let mut chain = Chain::open(replica, &survey, all, settings.restore_concurrency);
     // What is written meanwhile is not waited for: a busy writer would never let this end.
-    while verified.head.seq < survey.tail.cursor.seq {
-        let Some(link) = chain.next().await? else {
-            break;
-        };
+    let all = (Seq::ZERO, survey.tail.cursor.seq);
+    let mut chain = Chain::open(replica, &survey, all, settings.restore_concurrency);
+    while let Some(link) = chain.next().await? {
         verified.records += link.records.len() as u64;
         verified.head = link.header.to();
         verified.segments += 1;
@@ -319,30 +316,38 @@ pub async fn fork(
         return Ok(fork);
     }
     let start = last_common_start(replica, local, &survey.catalog).await?;
-    let all = (Seq(start.0.saturating_sub(1)), tail.cursor.seq);
-    let mut chain = Chain::open(replica, survey, all, 1);
+    let wanted = (Seq(start.0.saturating_sub(1)), tail.cursor.seq);
+    let mut chain = Chain::open(replica, survey, wanted, 1);
     while let Some(link) = chain.next().await? {
-        let mut shipped_by = (link.header.epoch, link.header.writer);
+        let last = (link.header.epoch, link.header.writer);
+        // A merged segment names its last writer only; the others are in the records, and who wrote
+        // the first of them had written before.
+        let mut writer = match (&fork.shipped_by, link.is_merged) {
+            (Some(before), true) => before.clone(),
+            _ => last.clone(),
+        };
         for record in &link.records {
             if local.cursor(record.seq)? != Some(record.cursor()) {
                 return Ok(fork);
             }
-            if let Ok(Event::WriterStarted(started)) = record.event() {
-                // More precise than the header of a merged segment, which names its last writer.
-                shipped_by = (started.epoch, started.instance);
+            if link.is_merged
+                && let Ok(Event::WriterStarted(started)) = record.event()
+            {
+                writer = (started.epoch, started.instance);
             }
             fork = Fork {
                 at: record.cursor(),
-                shipped_by: Some(shipped_by.clone()),
+                shipped_by: Some(writer.clone()),
             };
         }
+        fork.shipped_by = Some(last);
     }
     Ok(fork)
 }
 
-/// The newest record that begins a known object and that the local log has too. The chain makes
-/// this a binary search: where two logs have a record in common, they have everything before in
-/// common.
+/// The first record of the known object before the newest one whose first record the local log has
+/// too. The chain makes this a binary search: where two logs have a record in common, they have
+/// everything before in common.
 async fn last_common_start(
     replica: &Replica,
     local: &dyn LogReader,
@@ -350,22 +355,23 @@ async fn last_common_start(
 ) -> Result<Seq, StoreError> {
     let mut catalog = catalog.clone();
     let objects = catalog.chain(Seq(1));
-    let (mut common, mut low, mut high) = (Seq(1), 0, objects.len());
+    let first_of = |at: usize| objects.get(at).map(|object| object.first());
+    let (mut low, mut high) = (0, objects.len());
     while low < high {
         let middle = low.midpoint(high);
-        let Some(first) = objects.get(middle).map(|object| object.first()) else {
-            break;
-        };
+        let first = first_of(middle).unwrap_or(Seq(1));
         let Some(found) = catalog.read_holding(replica, first).await? else {
             return Err(unsettled(first));
         };
         let mut records = found.segment.records.iter();
         let remote = records.find(|record| record.seq == first);
         if local.cursor(first)? == remote.map(Record::cursor) {
-            (common, low) = (first, middle + 1);
+            low = middle + 1;
         } else {
             high = middle;
         }
     }
-    Ok(common)
+    // The newest common one is before `low`.
+    let start = low.checked_sub(2).and_then(first_of);
+    Ok(start.unwrap_or(Seq(1)))
 }

@@ -6,12 +6,16 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 8 | epoch of the writer |
+//! | 8 | epoch of the writer; of merged segments, the last one's |
 //! | 8 | seq of the first record |
 //! | 8 | seq of the last record |
 //! | 32 | hash of the record before the first; zeros when there is none |
 //! | 32 | hash of the last record |
-//! | 2 + n | id of the writer, after its length |
+//! | 2 + n | id of that writer, after its length |
+//!
+//! Segments that follow one another can be merged: the frames stay byte for byte as they were, so
+//! the chain does not change, and who wrote which of them in which epoch is still told by the
+//! `writer_started` records among them.
 //!
 //! Invariant: the same records of the same writer and epoch give the same bytes, so a retry can be
 //! compared with what is stored (the packed bytes may differ between versions of zstd); a segment
@@ -20,7 +24,7 @@
 
 use crate::envelope::{self, Fields, Form, corrupt};
 use crate::error::StoreError;
-use crate::settings::SEGMENT_CONTENT_BYTES_MAX;
+use crate::settings::{MERGED_CONTENT_BYTES_MAX, OBJECT_RECORDS_MAX, SEGMENT_CONTENT_BYTES_MAX};
 use bytes::Bytes;
 use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::codec;
@@ -91,21 +95,79 @@ pub fn encode(epoch: Epoch, writer: &InstanceId, records: &[Record]) -> Result<B
         hash: first.prev_hash,
     };
     let after = follow(before, records)?;
-
-    let mut header = Vec::with_capacity(90 + writer.0.len());
-    header.extend_from_slice(&epoch.0.to_le_bytes());
-    header.extend_from_slice(&first.seq.0.to_le_bytes());
-    header.extend_from_slice(&after.seq.0.to_le_bytes());
-    header.extend_from_slice(&before.hash.0);
-    header.extend_from_slice(&after.hash.0);
-    envelope::put_text(&writer.0, &mut header)?;
-
+    let header = SegmentHeader {
+        epoch,
+        writer: writer.clone(),
+        first: first.seq,
+        last: after.seq,
+        before: before.hash,
+        after: after.hash,
+    };
     let mut content = Vec::new();
     for record in records {
         codec::encode_frame(record, &mut content)
             .map_err(|error| StoreError::Internal(format!("record #{}: {error}", record.seq)))?;
     }
-    envelope::seal(FORM, &header, &content)
+    envelope::seal(FORM, &header_bytes(&header)?, &content)
+}
+
+/// Segments that follow one another, on their way to become one.
+#[derive(Debug, Default)]
+pub struct Merge {
+    header: Option<SegmentHeader>,
+    content: Vec<u8>,
+}
+
+impl Merge {
+    /// Adds the segment at `place`, fully verified. `false`: it does not fit any more, it does not
+    /// follow, or an older epoch wrote it; then nothing was added.
+    pub fn push(&mut self, place: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        let (next, content) = open(place, bytes)?.0;
+        let header = match self.header.take() {
+            None => next,
+            Some(held) => {
+                let records = next.last.0 - held.first.0;
+                let is_fitting = self.content.len() + content.len() <= MERGED_CONTENT_BYTES_MAX
+                    && records < OBJECT_RECORDS_MAX;
+                if !is_fitting || next.from() != held.to() || next.epoch < held.epoch {
+                    self.header = Some(held);
+                    return Ok(false);
+                }
+                SegmentHeader {
+                    first: held.first,
+                    before: held.before,
+                    ..next
+                }
+            }
+        };
+        self.header = Some(header);
+        self.content.extend_from_slice(&content);
+        Ok(true)
+    }
+
+    /// What the merged segment will say about itself; `None` before anything was added.
+    pub fn header(&self) -> Option<&SegmentHeader> {
+        self.header.as_ref()
+    }
+
+    /// The bytes of the merged segment.
+    pub fn finish(self) -> Result<Bytes, StoreError> {
+        let header = self
+            .header
+            .ok_or_else(|| StoreError::Internal("nothing to merge".to_owned()))?;
+        envelope::seal(FORM, &header_bytes(&header)?, &self.content)
+    }
+}
+
+fn header_bytes(header: &SegmentHeader) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::with_capacity(90 + header.writer.0.len());
+    bytes.extend_from_slice(&header.epoch.0.to_le_bytes());
+    bytes.extend_from_slice(&header.first.0.to_le_bytes());
+    bytes.extend_from_slice(&header.last.0.to_le_bytes());
+    bytes.extend_from_slice(&header.before.0);
+    bytes.extend_from_slice(&header.after.0);
+    envelope::put_text(&header.writer.0, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// The header, from at least the first [`HEADER_BYTES_MAX`] bytes of the segment at `place`.
@@ -116,6 +178,14 @@ pub fn decode_header(place: &str, bytes: &[u8]) -> Result<SegmentHeader, StoreEr
 
 /// The whole segment at `place`: every byte is verified, and the chain from `before` to `after`.
 pub fn decode(place: &str, bytes: &[u8]) -> Result<Segment, StoreError> {
+    let ((header, _), records) = open(place, bytes)?;
+    Ok(Segment { header, records })
+}
+
+type Opened = ((SegmentHeader, Vec<u8>), Vec<Record>);
+
+/// Header, frames and records of the segment at `place`, fully verified.
+fn open(place: &str, bytes: &[u8]) -> Result<Opened, StoreError> {
     let (header, content) = envelope::open(FORM, place, bytes)?;
     let header = parse_header(place, header)?;
     let records =
@@ -123,7 +193,7 @@ pub fn decode(place: &str, bytes: &[u8]) -> Result<Segment, StoreError> {
     if records.last().map(Record::cursor) != Some(header.to()) {
         return Err(corrupt(place, "its records are not those its header names"));
     }
-    Ok(Segment { header, records })
+    Ok(((header, content), records))
 }
 
 /// The position after these records, which must follow `before` one by one.

@@ -181,7 +181,7 @@ const SECOND: &[u8] = b"moltbot self-test, created twice";
 mod tests {
     use super::*;
     use crate::replica::{ReplicaKind, ReplicaOptions};
-    use crate::testing::faulty_store::FaultyStore;
+    use crate::testing::faulty_store::{Faults, FaultyStore};
     use object_store::memory::InMemory;
     use std::sync::Arc;
 
@@ -209,8 +209,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_step_that_fails_is_named() {
-        // It refuses to delete.
-        let replica = replica(Arc::new(FaultyStore::new(Arc::new(InMemory::new()), 1)));
+        let store = FaultyStore::new(Arc::new(InMemory::new()), 1);
+        store.set_faults(Faults {
+            undeletable: 1000,
+            ..Faults::default()
+        });
+        let replica = replica(Arc::new(store));
         let finding = run(&replica, "one", LIMIT).await.unwrap_err();
         assert_eq!(finding.step, Step::Delete);
         assert!(!finding.diagnosis.message.is_empty());

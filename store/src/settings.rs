@@ -7,6 +7,9 @@
 /// Frames in one segment before packing; a larger segment is neither written nor read.
 pub const SEGMENT_CONTENT_BYTES_MAX: usize = 32 << 20;
 
+/// Frames in one merged segment before packing.
+pub const MERGED_CONTENT_BYTES_MAX: usize = SEGMENT_CONTENT_BYTES_MAX / 2;
+
 /// Sections of one snapshot before packing; a larger snapshot is neither written nor read.
 pub const SNAPSHOT_CONTENT_BYTES_MAX: usize = 128 << 20;
 
@@ -34,6 +37,13 @@ pub const CHECKPOINT_BATCH_BYTES: usize = 256 << 10;
 
 /// An object larger than this is not read; the largest snapshot fits.
 pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
+
+/// Content is sealed in pieces of this size. Part of the form: another one gives other names.
+pub const BLOB_CHUNK_BYTES: usize = 1 << 20;
+/// The largest object that holds a blob or a part of one.
+pub const BLOB_OBJECT_BYTES_MAX: usize = BLOB_CHUNK_BYTES + (4 << 10);
+/// Blobs that are uploaded at the same time.
+pub const BLOB_UPLOADS: usize = 8;
 
 /// A request to the object store that takes longer has failed, with unknown outcome.
 pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
@@ -63,8 +73,17 @@ pub const CATALOG_REFRESHES_MAX: u32 = 6;
 /// Merged segments that a restore reads at the same time; each is some megabytes in memory.
 pub const RESTORE_MERGED_CONCURRENCY: usize = 4;
 
+/// How often the compactor looks whether there is anything to merge. Looking costs no request.
+pub const COMPACT_LOOK_MS: u64 = 60_000;
+
 /// Payload bytes that a restore gathers before it appends them to the local log.
 pub const RESTORE_APPEND_BYTES_MAX: usize = 4 << 20;
+
+/// Records that are read at a time from somewhere in the remote log, to the end of their segment.
+pub const SCAN_PAGE_RECORDS: u64 = 10_000;
+
+/// Of the snapshots up to a moment, so many of the newest go into a fork: as many as a start tries.
+pub const FORK_SNAPSHOTS_MAX: usize = 3;
 
 /// Appends whose time is remembered until they are shipped; with more, ages are overstated.
 pub const LAG_MARKS_MAX: usize = 64;
@@ -82,6 +101,8 @@ pub struct StoreSettings {
     pub tail_bytes: usize,
     /// Frames gathered into one segment before packing.
     pub segment_bytes_max: usize,
+    /// As much goes into one segment instead once as much waits.
+    pub catch_up_bytes_max: usize,
     /// How long a record waits for company while the PUT budget has tokens.
     pub linger_ms: u64,
     /// How long a record waits for company once the PUT budget is used up.
@@ -90,14 +111,31 @@ pub struct StoreSettings {
     pub put_burst: u32,
     /// One PUT is added to the budget in this time (2.6 s: the free tier of R2 around the clock).
     pub put_refill_ms: u64,
+    /// A request that has no answer after this is told of as a failing remote; it is not given up yet.
+    pub slow_request_ms: u64,
+    /// How often a gateway that ships nothing asks whether it was fenced. Once a minute is 44,640
+    /// reads a month of 31 days; R2's free tier has ten million.
+    pub head_check_ms: u64,
     /// The first wait after a failed request; it doubles from there, with jitter.
     pub retry_ms_min: u64,
     /// The longest wait after a failed request.
     pub retry_ms_max: u64,
     /// Objects read at the same time.
     pub restore_concurrency: usize,
-    /// A sealed blob.
-    pub blob_bytes_max: usize,
+    /// What is merged into one object, as stored. A reader of old history reads all of it.
+    pub compact_bytes_max: u64,
+    /// Fewer segments are not worth merging.
+    pub compact_segments_min: usize,
+    /// So many neighbours of similar size are merged once more.
+    pub compact_fan_in: usize,
+    /// Objects made in one pass.
+    pub compact_objects_max: usize,
+    /// Objects deleted in one pass.
+    pub compact_deletes_max: usize,
+    /// Snapshots that are kept, the newest ones.
+    pub snapshots_kept: usize,
+    /// Of blobs that are in the remote log, at most so much stays on this machine too.
+    pub blob_cache_bytes: u64,
 }
 
 impl Default for StoreSettings {
@@ -108,14 +146,23 @@ impl Default for StoreSettings {
             group_bytes_max: 64 << 10,
             tail_bytes: 2 << 20,
             segment_bytes_max: 256 << 10,
+            catch_up_bytes_max: 4 << 20,
             linger_ms: 50,
             linger_idle_ms: 1000,
             put_burst: 30,
             put_refill_ms: 2600,
+            slow_request_ms: 3000,
+            head_check_ms: 60_000,
             retry_ms_min: 200,
             retry_ms_max: 30_000,
             restore_concurrency: 16,
-            blob_bytes_max: 32 << 20,
+            compact_bytes_max: 4 << 20,
+            compact_segments_min: 32,
+            compact_fan_in: 8,
+            compact_objects_max: 8,
+            compact_deletes_max: 500,
+            snapshots_kept: 3,
+            blob_cache_bytes: 256 << 20,
         }
     }
 }

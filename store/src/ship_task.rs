@@ -201,8 +201,8 @@ pub fn observe(status: ShipStatus) -> (ShipFeed, ShipHandle) {
 /// Performs a request against the remote log. `None` for everything that is no such request.
 pub(crate) async fn perform(replica: &Replica, keyring: &Keyring, action: Action) -> Option<Input> {
     let (op, result) = match action {
-        Action::CreateKeys { op, keys } => {
-            let created = upload::keys(replica, keyring, &keys).await;
+        Action::CreateNamed { op, named } => {
+            let created = upload::named(replica, keyring, &named).await;
             (op, created.map(|()| Outcome::Created))
         }
         Action::Create { op, path, bytes } => {
@@ -251,7 +251,7 @@ impl Task {
             let inputs = self.next().await;
             for input in inputs {
                 let actions = self.shipper.step(self.now_ms(), input);
-                self.status.send_replace(self.shipper.status());
+                self.tell();
                 for action in actions {
                     if let Some(end) = self.act(action).await {
                         return end;
@@ -259,6 +259,16 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Tells the news, if there are any: an idle gateway has none.
+    fn tell(&self) {
+        let news = self.shipper.status();
+        self.status.send_if_modified(|status| {
+            let is_news = *status != news;
+            *status = news;
+            is_news
+        });
     }
 
     /// Waits for whatever happens first.

@@ -3,7 +3,9 @@
 //! Invariant: one segment is under way at a time; its bytes are frozen when it is sealed and are
 //! put again, unchanged, until they are confirmed. A segment counts as shipped only after its
 //! create succeeded (or its own bytes were found) **and** the head of the next epoch was then found
-//! absent. Data keys are created before the segment that mentions them.
+//! absent. Data keys and blobs are created before the segment that names them.
+//! While there is nothing to ship the same head is asked for now and then, so that an idle gateway
+//! learns in bounded time that it was fenced.
 //! Holds cursors and the sealed segment, never the records that wait: it asks for those.
 //!
 //! A synchronous step function without clock, randomness or I/O: [`Shipper::step`] takes what
@@ -14,15 +16,15 @@ mod messages;
 pub use messages::{Action, Input, Op, Outcome};
 
 use crate::error::{ErrorKind, StoreError};
-use crate::keys::keys_in;
 use crate::layout;
 use crate::pace::{Backoff, Budget};
 use crate::segment;
 use crate::settings::StoreSettings;
 use crate::ship_status::{Lag, ShipState, ShipStatus, weight};
+use crate::upload::Named;
 use bytes::Bytes;
 use moltbot_core::chain::Cursor;
-use moltbot_core::ids::{Epoch, InstanceId, KeyId, Seq};
+use moltbot_core::ids::{Epoch, InstanceId, Seq};
 use moltbot_core::record::Record;
 use object_store::path::Path;
 
@@ -31,7 +33,7 @@ use object_store::path::Path;
 struct Sealed {
     path: Path,
     bytes: Bytes,
-    keys: Vec<KeyId>,
+    named: Named,
     to: Cursor,
     weight: u64,
 }
@@ -39,7 +41,7 @@ struct Sealed {
 /// What the sealed segment needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    Keys,
+    Named,
     Create,
     Compare,
     CheckHead,
@@ -48,6 +50,8 @@ enum Need {
 #[derive(Debug)]
 enum Stage {
     Idle,
+    /// Nothing to ship; the next head is asked for all the same.
+    Watching,
     Reading,
     Sealed(Sealed, Need),
     Ended,
@@ -60,11 +64,13 @@ pub struct Shipper {
     writer: InstanceId,
     settings: StoreSettings,
     stage: Stage,
-    /// The request under way.
-    asked: Option<Op>,
+    /// The request under way, and since when.
+    asked: Option<(Op, u64)>,
     next_op: Op,
     /// No request before this time.
     not_before: u64,
+    /// When the head of the next epoch was last found absent.
+    unfenced_at: u64,
     /// Somebody waits for this record.
     wanted: Seq,
     lag: Lag,
@@ -91,6 +97,7 @@ impl Shipper {
             asked: None,
             next_op: 1,
             not_before: 0,
+            unfenced_at: now_ms,
             wanted: Seq::ZERO,
             lag: Lag::new(shipped),
             budget: Budget::new(&settings, now_ms),
@@ -118,9 +125,9 @@ impl Shipper {
                 self.lag.appended(head, bytes, shipped, now_ms);
             }
             Input::ShipNow => self.wanted = self.lag.head.seq,
-            Input::Tick => {}
+            Input::Tick => self.lose_patience(now_ms),
             Input::Done { op, outcome } => {
-                if self.asked == Some(op) {
+                if self.asked.is_some_and(|(asked, _)| asked == op) {
                     self.asked = None;
                     self.done(now_ms, outcome, &mut actions);
                 }
@@ -153,13 +160,20 @@ impl Shipper {
         }
         self.backoff.reset();
         self.status.failing_since_ms = None;
-        self.status.state = ShipState::Shipping;
+        self.status.state = match stage {
+            Stage::Watching => ShipState::Idle,
+            _ => ShipState::Shipping,
+        };
         match (stage, outcome) {
+            (Stage::Watching, Outcome::Absent) => {
+                self.unfenced_at = now_ms;
+                self.stage = Stage::Idle;
+            }
             (Stage::Reading, Outcome::Records(records)) => match self.seal(&records) {
                 Ok(stage) => self.stage = stage,
                 Err(error) => self.end(error, actions),
             },
-            (Stage::Sealed(sealed, Need::Keys), Outcome::Created) => {
+            (Stage::Sealed(sealed, Need::Named), Outcome::Created) => {
                 self.stage = Stage::Sealed(sealed, Need::Create);
             }
             (Stage::Sealed(sealed, Need::Create), Outcome::Created) => {
@@ -180,7 +194,7 @@ impl Shipper {
             (Stage::Sealed(sealed, Need::CheckHead), Outcome::Absent) => {
                 self.confirmed(now_ms, &sealed, actions);
             }
-            (Stage::Sealed(_, Need::CheckHead), Outcome::Found(_)) => {
+            (Stage::Sealed(_, Need::CheckHead) | Stage::Watching, Outcome::Found(_)) => {
                 self.fenced(self.epoch.next(), actions);
             }
             (stage, outcome) => self.end(
@@ -190,60 +204,89 @@ impl Shipper {
         }
     }
 
+    /// People are told of a remote that does not answer long before the request is given up.
+    fn lose_patience(&mut self, now_ms: u64) {
+        let slow_ms = self.settings.slow_request_ms;
+        let Some((_, since)) = self.asked else { return };
+        if now_ms.saturating_sub(since) < slow_ms || self.status.failing_since_ms.is_some() {
+            return;
+        }
+        let waited_ms = now_ms - since;
+        self.status.state = ShipState::Retrying;
+        self.status.last_error = Some(format!("the remote has not answered for {waited_ms} ms"));
+        self.status.last_error_ms = Some(now_ms);
+        self.status.failing_since_ms = Some(since);
+    }
+
     /// The next thing to do, when nothing is under way.
     fn proceed(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        if self.asked.is_some() {
+        if let Some((_, since)) = self.asked {
+            if self.status.failing_since_ms.is_none() {
+                actions.push(Action::WakeAt(since + self.settings.slow_request_ms));
+            }
             return;
         }
         let due = match &self.stage {
-            Stage::Idle => self.due(now_ms),
-            Stage::Reading | Stage::Sealed(..) => Some(self.not_before),
+            Stage::Idle => Some(self.due(now_ms)),
+            Stage::Watching | Stage::Reading | Stage::Sealed(..) => Some(self.not_before),
             Stage::Ended => None,
         };
         match due {
-            Some(at) if at <= now_ms => self.ask(actions),
+            Some(at) if at <= now_ms => self.ask(now_ms, actions),
             Some(at) => actions.push(Action::WakeAt(at)),
             None => {}
         }
     }
 
-    /// When the next segment is to be sealed; `None` when everything is shipped.
-    fn due(&self, now_ms: u64) -> Option<u64> {
+    /// When the next segment is to be sealed, or the next head to be asked for.
+    fn due(&self, now_ms: u64) -> u64 {
         let shipped = self.status.shipped.seq;
         if self.lag.head.seq <= shipped {
-            return None;
+            return self.unfenced_at + self.settings.head_check_ms;
         }
         if self.wanted > shipped || self.lag.bytes() >= self.settings.segment_bytes_max as u64 {
-            return Some(now_ms);
+            return now_ms;
         }
         let since = self.lag.oldest_ms().unwrap_or(0);
         let brisk = (since + self.settings.linger_ms).max(self.budget.token_at());
-        Some(brisk.min(since + self.settings.linger_idle_ms))
+        brisk.min(since + self.settings.linger_idle_ms)
     }
 
-    fn ask(&mut self, actions: &mut Vec<Action>) {
+    fn ask(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
         let op = self.next_op;
         self.next_op += 1;
-        self.asked = Some(op);
-        if self.status.state == ShipState::Idle {
-            self.status.state = ShipState::Shipping;
+        self.asked = Some((op, now_ms));
+        if self.status.failing_since_ms.is_none() {
+            actions.push(Action::WakeAt(now_ms + self.settings.slow_request_ms));
         }
         if matches!(self.stage, Stage::Idle) {
-            self.stage = Stage::Reading;
+            let is_all_shipped = self.lag.head.seq <= self.status.shipped.seq;
+            self.stage = if is_all_shipped {
+                Stage::Watching
+            } else {
+                Stage::Reading
+            };
+        }
+        if matches!(self.stage, Stage::Watching) {
+            let epoch = self.epoch.next();
+            return actions.push(Action::CheckHead { op, epoch });
+        }
+        if self.status.state == ShipState::Idle {
+            self.status.state = ShipState::Shipping;
         }
         let Stage::Sealed(sealed, need) = &self.stage else {
             actions.push(Action::ReadRecords {
                 op,
                 from: self.status.shipped.seq.next(),
-                bytes_max: self.settings.segment_bytes_max,
+                bytes_max: self.segment_bytes_max(),
             });
             return;
         };
         let path = sealed.path.clone();
         actions.push(match need {
-            Need::Keys => {
-                let keys = sealed.keys.clone();
-                Action::CreateKeys { op, keys }
+            Need::Named => {
+                let named = sealed.named.clone();
+                Action::CreateNamed { op, named }
             }
             Need::Create => {
                 self.budget.spend();
@@ -256,6 +299,17 @@ impl Shipper {
                 Action::CheckHead { op, epoch }
             }
         });
+    }
+
+    /// After an outage the way is long: larger segments take fewer turns.
+    fn segment_bytes_max(&self) -> usize {
+        let settings = &self.settings;
+        let is_behind = self.lag.bytes() >= settings.catch_up_bytes_max as u64;
+        if is_behind {
+            settings.catch_up_bytes_max
+        } else {
+            settings.segment_bytes_max
+        }
     }
 
     fn seal(&self, records: &[Record]) -> Result<Stage, StoreError> {
@@ -272,16 +326,16 @@ impl Shipper {
                 reason: format!("record #{} does not follow {shipped}", first.seq),
             });
         }
-        let keys = keys_in(records);
-        let need = if keys.is_empty() {
+        let named = Named::by(records);
+        let need = if named.is_empty() {
             Need::Create
         } else {
-            Need::Keys
+            Need::Named
         };
         let sealed = Sealed {
             path: layout::segment(first.seq),
             bytes: segment::encode(self.epoch, &self.writer, records)?,
-            keys,
+            named,
             to: last.cursor(),
             weight: weight(records),
         };
@@ -312,6 +366,7 @@ impl Shipper {
 
     fn confirmed(&mut self, now_ms: u64, sealed: &Sealed, actions: &mut Vec<Action>) {
         self.stage = Stage::Idle;
+        self.unfenced_at = now_ms;
         self.lag.shipped(sealed.to, sealed.weight);
         self.status.shipped = sealed.to;
         self.status.state = ShipState::Idle;

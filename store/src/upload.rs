@@ -1,16 +1,17 @@
-//! Objects that are uploaded besides the segments of the log: data keys and orphans.
+//! Objects that are uploaded besides the segments of the log: data keys, blobs and orphans.
 //!
-//! Invariant: a data key is in the object store before any segment that mentions it, and a local
+//! Invariant: a data key or blob is in the object store before any segment that mentions it, and a local
 //! tail that lost is in the object store, whole, before it is dropped from the local log.
 //! Everything here is safe to repeat after any failure.
 
+use crate::blobs;
 use crate::error::StoreError;
 use crate::keys::{Keyring, keys_in};
 use crate::layout;
 use crate::log::LogReader;
 use crate::replica::{Created, Replica};
 use crate::segment;
-use moltbot_core::chain::Cursor;
+use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::event::Event;
 use moltbot_core::ids::{Epoch, InstanceId, KeyId, Seq};
 use moltbot_core::record::Record;
@@ -24,6 +25,40 @@ pub struct OrphanReport {
     pub last: Seq,
     /// The objects that hold them.
     pub objects: Vec<String>,
+}
+
+/// What records name that lies outside the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Data keys.
+    pub keys: Vec<KeyId>,
+    /// Blobs.
+    pub blobs: Vec<Hash>,
+}
+
+impl Named {
+    /// What these records name.
+    pub fn by(records: &[Record]) -> Named {
+        let blob = |record: &Record| match record.event() {
+            Ok(Event::FileWritten(event)) => event.blob,
+            _ => None,
+        };
+        Named {
+            keys: keys_in(records),
+            blobs: records.iter().filter_map(blob).collect(),
+        }
+    }
+
+    /// Whether they name nothing.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.blobs.is_empty()
+    }
+}
+
+/// Creates what is named, if absent: to be done before the segment that names it.
+pub async fn named(replica: &Replica, keyring: &Keyring, named: &Named) -> Result<(), StoreError> {
+    keys(replica, keyring, &named.keys).await?;
+    blobs::upload(replica, &named.blobs).await
 }
 
 /// Creates the data keys with these ids. A key that is not on the keyring was forgotten; what it
@@ -61,7 +96,7 @@ pub async fn orphan(
             return Ok(report);
         };
         let path = layout::orphan(epoch, instance, first.seq);
-        keys(replica, keyring, &keys_in(&records)).await?;
+        named(replica, keyring, &Named::by(&records)).await?;
         let bytes = segment::encode(epoch, instance, &records)?;
         reached = match replica.create(&path, bytes).await? {
             Created::New => records.last().map_or(reached, Record::cursor),

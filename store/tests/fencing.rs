@@ -11,7 +11,7 @@ use moltbot_core::time::Timestamp;
 use moltbot_store::claim::{ClaimRequest, Claimed, claim};
 use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::head;
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::layout;
 use moltbot_store::log::{EventLog, LogReader};
 use moltbot_store::memory_log::MemoryLog;
@@ -46,7 +46,7 @@ async fn claim_as(
     log: &mut MemoryLog,
     request: &ClaimRequest,
 ) -> Result<Claimed, StoreError> {
-    let keyring = Keyring::in_memory(None);
+    let keyring = Keyring::in_memory(MasterKeys::default());
     let settings = StoreSettings::default();
     claim(replica, log, &keyring, request, &settings, &mut |_, _| {}).await
 }
@@ -60,7 +60,7 @@ fn ship(
     ship_task::spawn(ShipSetup {
         replica: replica.clone(),
         local: log.reader(),
-        keyring: Arc::new(Keyring::in_memory(None)),
+        keyring: Arc::new(Keyring::in_memory(MasterKeys::default())),
         epoch: claimed.epoch,
         instance: InstanceId::from(instance),
         shipped: claimed.head,

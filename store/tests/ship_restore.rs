@@ -11,7 +11,7 @@ use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
 use moltbot_store::claim::{ClaimRequest, Claimed, claim};
 use moltbot_store::error::{ErrorKind, StoreError};
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::layout;
 use moltbot_store::log::{EventLog, LogReader};
 use moltbot_store::memory_log::MemoryLog;
@@ -47,7 +47,7 @@ fn memory() -> Replica {
 }
 
 async fn start(replica: &Replica, mut log: MemoryLog) -> Gateway {
-    let keyring = Keyring::in_memory(None);
+    let keyring = Keyring::in_memory(MasterKeys::default());
     let request = ClaimRequest {
         instance: InstanceId::from("a"),
         takeover: false,
@@ -363,7 +363,7 @@ async fn data_keys_are_there_before_the_segment_that_names_them() {
     let stored = replica.get(&layout::key(&key)).await.unwrap();
     assert_eq!(stored, gateway.keyring.object(&key));
 
-    let other = Keyring::in_memory(None);
+    let other = Keyring::in_memory(MasterKeys::default());
     assert_eq!(other.load_remote(&replica, &settings()).await.unwrap(), 1);
     assert_eq!(other.get(&key), Some(DataKey([3; 32])));
 }

@@ -19,6 +19,7 @@ use moltbot_store::shipper::{Action, Input, Op, Outcome, Shipper};
 use moltbot_store::testing::records;
 
 const EPOCH: Epoch = Epoch(4);
+const HEAD_CHECK_MS: u64 = 60_000;
 
 fn shipper() -> Shipper {
     let settings = StoreSettings::default();
@@ -45,9 +46,19 @@ fn failed(op: Op) -> Input {
     done(op, Outcome::Failed(error))
 }
 
-fn one(actions: Vec<Action>) -> Action {
+/// The only action, besides the wish to be woken should its answer take too long.
+fn one(mut actions: Vec<Action>) -> Action {
+    if actions.len() > 1 {
+        actions.retain(|action| !matches!(action, Action::WakeAt(_)));
+    }
     let [action] = <[Action; 1]>::try_from(actions).unwrap();
     action
+}
+
+/// It does nothing but wait for an answer.
+fn waits(actions: &[Action]) {
+    let waits = |action: &Action| matches!(action, Action::WakeAt(_));
+    assert!(actions.iter().all(waits), "{actions:?}");
 }
 
 fn wake(actions: Vec<Action>) -> u64 {
@@ -78,13 +89,17 @@ fn confirm(shipper: &mut Shipper, now: u64, op: Op) -> Vec<Action> {
         panic!("a create alone does not count");
     };
     assert_eq!(epoch, EPOCH.next());
-    shipper.step(now, done(op, Outcome::Absent))
+    let mut actions = shipper.step(now, done(op, Outcome::Absent));
+    // From here on it only asks now and then whether it was fenced.
+    let next = wake(actions.split_off(1));
+    assert_eq!(next, now + HEAD_CHECK_MS);
+    actions
 }
 
 #[test]
 fn records_wait_fifty_milliseconds_for_company() {
     let mut shipper = shipper();
-    assert!(shipper.step(0, Input::Tick).is_empty());
+    assert_eq!(wake(shipper.step(0, Input::Tick)), HEAD_CHECK_MS);
     let batch = records(Cursor::START, 2, 10);
     assert_eq!(wake(shipper.step(100, appended(&batch[..1]))), 150);
     assert_eq!(wake(shipper.step(130, appended(&batch[1..]))), 150);
@@ -244,9 +259,168 @@ fn an_object_that_exists_and_is_absent_is_put_again() {
 fn an_answer_to_an_older_request_changes_nothing() {
     let mut shipper = shipper();
     let (op, _) = sealed(&mut shipper, 0, &records(Cursor::START, 1, 10));
-    assert!(shipper.step(0, done(op - 1, Outcome::Created)).is_empty());
+    waits(&shipper.step(0, done(op - 1, Outcome::Created)));
     assert!(matches!(
         one(confirm(&mut shipper, 0, op)),
         Action::Shipped(_)
     ));
+}
+
+#[test]
+fn a_remote_that_does_not_answer_is_told_of_long_before_it_is_given_up() {
+    let mut shipper = shipper();
+    let batch = records(Cursor::START, 1, 10);
+    let (op, _) = sealed(&mut shipper, 1_000, &batch);
+    shipper.step(3_999, Input::Tick);
+    assert_eq!(shipper.status().failing_since_ms, None);
+    assert!(shipper.step(4_000, Input::Tick).is_empty());
+    let status = shipper.status();
+    assert_eq!(status.failing_since_ms, Some(1_000));
+    assert_eq!(status.state, ShipState::Retrying);
+    let error = status.last_error.unwrap();
+    assert!(error.contains("not answered"), "{error}");
+    // The answer comes all the same.
+    confirm(&mut shipper, 9_000, op);
+    let status = shipper.status();
+    assert_eq!((status.failing_since_ms, status.lag_events), (None, 0));
+}
+
+/// A remote that is away for an hour, while a record is appended every second.
+#[test]
+fn an_hour_without_the_remote_costs_few_requests_and_is_made_up_for() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut shipper = shipper();
+    let log = records(Cursor::START, 3_600, 4_000);
+    let (mut now, mut requests, mut wake_at) = (0, 0_u64, None);
+    let mut waiting: Vec<Action> = Vec::new();
+    for record in &log {
+        let mut actions = shipper.step(now, appended(std::slice::from_ref(record)));
+        let next = now + 1_000;
+        loop {
+            waiting.append(&mut actions);
+            match waiting.pop() {
+                Some(Action::WakeAt(at)) => wake_at = Some(at),
+                Some(Action::ReadRecords {
+                    op,
+                    from,
+                    bytes_max,
+                }) => {
+                    let read = page(&log, from, bytes_max);
+                    actions = shipper.step(now, done(op, Outcome::Records(read)));
+                }
+                Some(Action::Create { op, .. }) => {
+                    requests += 1;
+                    actions = shipper.step(now, failed(op));
+                }
+                Some(other) => panic!("{other:?} without a remote"),
+                None => match wake_at.take_if(|at| *at < next) {
+                    Some(at) => {
+                        now = now.max(at);
+                        actions = shipper.step(now, Input::Tick);
+                    }
+                    None => break,
+                },
+            }
+        }
+        now = next;
+    }
+    let status = shipper.status();
+    assert_eq!(now, HOUR_MS);
+    assert_eq!(status.lag_events, 3_600);
+    assert!(status.lag_ms(now) >= HOUR_MS - 1_000, "{status:?}");
+    // Half a minute at most between two tries, and hardly more often.
+    assert!((100..=400).contains(&requests), "{requests} requests");
+
+    let mut segments = 0;
+    let mut actions = shipper.step(now + 60_000, Input::Tick);
+    while shipper.shipped().seq < Seq(3_600) {
+        waiting.append(&mut actions);
+        match waiting.pop().unwrap() {
+            Action::ReadRecords {
+                op,
+                from,
+                bytes_max,
+            } => {
+                let read = page(&log, from, bytes_max);
+                actions = shipper.step(now + 60_000, done(op, Outcome::Records(read)));
+            }
+            Action::Create { op, .. } => {
+                segments += 1;
+                actions = shipper.step(now + 60_000, done(op, Outcome::Created));
+            }
+            Action::CheckHead { op, .. } => {
+                actions = shipper.step(now + 60_000, done(op, Outcome::Absent));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(shipper.status().lag_events, 0);
+    // 14.6 MB: the first segment was sealed before the outage was known, the others are large.
+    assert!(segments <= 20, "{segments} segments");
+}
+
+/// As the local log reads.
+fn page(log: &[Record], from: Seq, bytes_max: usize) -> Vec<Record> {
+    let mut bytes = 0;
+    let rest = log.iter().skip_while(|record| record.seq < from);
+    let fits = rest.take_while(|record| {
+        let fits = bytes < bytes_max;
+        bytes += record.payload.len();
+        fits
+    });
+    fits.cloned().collect()
+}
+
+/// Lets an idle minute pass and returns the question for the next head.
+fn watched(shipper: &mut Shipper, now: u64) -> Op {
+    let Action::CheckHead { op, epoch } = one(shipper.step(now, Input::Tick)) else {
+        panic!("it does not ask");
+    };
+    assert_eq!(epoch, EPOCH.next());
+    op
+}
+
+#[test]
+fn an_idle_shipper_learns_that_it_was_fenced() {
+    let mut shipper = shipper();
+    let op = watched(&mut shipper, HEAD_CHECK_MS);
+    assert_eq!(shipper.status().state, ShipState::Idle);
+    let next = wake(shipper.step(HEAD_CHECK_MS + 9, done(op, Outcome::Absent)));
+    assert_eq!(next, 2 * HEAD_CHECK_MS + 9);
+    let op = watched(&mut shipper, next);
+    let found = done(op, Outcome::Found(Bytes::from_static(b"{}")));
+    assert!(matches!(
+        one(shipper.step(next, found)),
+        Action::Fenced(Epoch(5))
+    ));
+    assert_eq!(shipper.status().state, ShipState::Fenced);
+}
+
+#[test]
+fn records_that_come_while_an_idle_shipper_asks_are_shipped_next() {
+    let mut shipper = shipper();
+    let op = watched(&mut shipper, HEAD_CHECK_MS);
+    let batch = records(Cursor::START, 1, 10);
+    waits(&shipper.step(HEAD_CHECK_MS, appended(&batch)));
+    waits(&shipper.step(HEAD_CHECK_MS, Input::ShipNow));
+    assert!(matches!(
+        one(shipper.step(HEAD_CHECK_MS, done(op, Outcome::Absent))),
+        Action::ReadRecords { from: Seq(1), .. }
+    ));
+}
+
+#[test]
+fn an_idle_shipper_that_gets_no_answer_asks_again() {
+    let mut shipper = shipper();
+    let op = watched(&mut shipper, HEAD_CHECK_MS);
+    let at = wake(shipper.step(HEAD_CHECK_MS, failed(op)));
+    assert!(at > HEAD_CHECK_MS && at <= HEAD_CHECK_MS + 30_000);
+    assert_eq!(shipper.status().failing_since_ms, Some(HEAD_CHECK_MS));
+    let op = watched(&mut shipper, at);
+    wake(shipper.step(at, done(op, Outcome::Absent)));
+    let status = shipper.status();
+    assert_eq!(
+        (status.state, status.failing_since_ms),
+        (ShipState::Idle, None)
+    );
 }

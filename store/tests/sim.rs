@@ -27,6 +27,7 @@ fn no_law_is_broken_whatever_fails() {
     let totals = in_parallel(first, seeds);
     eprintln!("{seeds} seeds from {first}: {totals:?}");
     assert!(totals.fenced > 0 && totals.orphans > 0 && totals.wipes > 0);
+    assert!(totals.merged > 0 && totals.deleted > 0);
 }
 
 #[test]
@@ -88,6 +89,8 @@ fn sum(left: &Counts, right: &Counts) -> Counts {
         records: left.records + right.records,
         replicated: left.replicated + right.replicated,
         orphans: left.orphans + right.orphans,
+        merged: left.merged + right.merged,
+        deleted: left.deleted + right.deleted,
         requests: left.requests + right.requests,
     }
 }

@@ -2,10 +2,14 @@
 
 use super::universe::{CANARY, Intent, device, intro, peer, principal};
 use moltbot_core::chain::Hash;
-use moltbot_core::command::Action;
+use moltbot_core::command::{Action, FileChange};
+use moltbot_core::content::DataKey;
 use moltbot_core::event::Usage;
-use moltbot_core::ids::{DeliveryId, RequestId, RunId};
+use moltbot_core::forget::Subject;
+use moltbot_core::ids::{DeliveryId, KeyId, RequestId, RunId, Seq, SessionId};
+use moltbot_core::outbox::Effect;
 use moltbot_core::state::State;
+use moltbot_core::workspace::{DIRECTORY, REGULAR, SYMLINK, file_id};
 use proptest::sample::Index;
 
 impl Intent {
@@ -64,13 +68,26 @@ impl Intent {
                 name: text(n),
                 service: n == 0,
             },
+            Intent::Forget(what, n) => Action::Forget {
+                subject: subject(state, what, n),
+            },
+            Intent::KeysDeleted(pick) => keys_deleted(state, pick),
+            Intent::OpenWorkspace => Action::CreateWorkspaceKeys,
+            Intent::Files(changes) => Action::RecordFiles {
+                key: workspace_key(state),
+                changes: changes.into_iter().map(file_change).collect(),
+            },
         }
     }
 }
 
 fn housekeeping(state: &State, what: u8) -> Action {
     let cursor = state.cursor;
-    match what % 4 {
+    match what % 5 {
+        4 => Action::RecordMasterKeyRotation {
+            fingerprint: format!("{what:016x}"),
+            keys: 2,
+        },
         3 => Action::RecordLoweredDurability {
             what: "delivery_attempted".into(),
             seq: cursor.seq,
@@ -169,6 +186,69 @@ fn deliver(what: u8, delivery: DeliveryId) -> Action {
         7 => Action::ReturnDelivery { delivery },
         8 | 9 => Action::ResendDelivery { delivery },
         _ => Action::CancelDelivery { delivery },
+    }
+}
+
+fn subject(state: &State, what: u8, n: u8) -> Subject {
+    match what % 3 {
+        0 => {
+            let mut ids = state.sessions.iter().map(|(id, _)| id.clone());
+            let id = ids.nth(usize::from(n));
+            Subject::Session(id.unwrap_or_else(|| SessionId::from("nothing")))
+        }
+        1 => Subject::Peer(peer(n)),
+        _ => Subject::Device(device(n)),
+    }
+}
+
+fn keys_deleted(state: &State, pick: Index) -> Action {
+    let due = state.outbox.iter().filter_map(|(_, effect)| match effect {
+        Effect::DeleteKeys(tombstone) => Some(*tombstone),
+        _ => None,
+    });
+    let due: Vec<Seq> = due.collect();
+    let tombstone = if due.is_empty() {
+        Seq::ZERO
+    } else {
+        *pick.get(&due)
+    };
+    Action::ConfirmKeysDeleted { tombstone }
+}
+
+/// The command line's key.
+fn workspace_key(state: &State) -> KeyId {
+    let known = state.vault.get("workspace|local").cloned();
+    known.unwrap_or_else(|| "no key".into())
+}
+
+fn file_change((path, what): (u8, u8)) -> FileChange {
+    let path = format!("{CANARY} {path}");
+    let file = file_id(&DataKey([1; 32]), &path);
+    match what {
+        0 => FileChange::Delete { file },
+        1 => FileChange::Directory {
+            file,
+            path,
+            mode: DIRECTORY | 0o755,
+        },
+        2 => FileChange::Write {
+            file,
+            path: "../escapes".into(),
+            mode: REGULAR,
+            size: 0,
+            blob: None,
+        },
+        n => FileChange::Write {
+            file,
+            path,
+            mode: if n == 3 {
+                SYMLINK | 0o777
+            } else {
+                REGULAR | 0o600
+            },
+            size: u64::from(n),
+            blob: Some(Hash([n; 32])),
+        },
     }
 }
 

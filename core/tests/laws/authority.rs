@@ -103,6 +103,11 @@ fn gives_or_takes(event: &Event) -> bool {
             | Event::PeerBlocked(_)
             | Event::ConfigChanged(_)
             | Event::DeliveryResent(_)
+            | Event::ContentForgotten(_)
+            | Event::DataKeysDeleted(_)
+            | Event::FileWritten(_)
+            | Event::FileDeleted(_)
+            | Event::DirectoryCreated(_)
             | Event::WriterStarted(_)
     )
 }
@@ -155,7 +160,11 @@ fn is_authorised(taken: &Taken, event: &Event) -> Result<(), TestCaseError> {
             let approved = may(Scope::Pairing) && (!e.is_operator || may(Scope::Write));
             prop_assert!(approved || let_in_by_policy(event, &command.action));
         }
-        Event::ConfigChanged(_) | Event::DeliveryResent(_) => prop_assert!(may(Scope::Admin)),
+        Event::ConfigChanged(_)
+        | Event::DeliveryResent(_)
+        | Event::FileWritten(_)
+        | Event::FileDeleted(_)
+        | Event::DirectoryCreated(_) => prop_assert!(may(Scope::Admin)),
         Event::DeliveryCancelled(_) => {
             // What waits for a person goes with the request or the person himself.
             let goes_along = !matches!(command.action, Action::CancelDelivery { .. });
@@ -168,7 +177,15 @@ fn is_authorised(taken: &Taken, event: &Event) -> Result<(), TestCaseError> {
         }
         Event::RunCancelled(_) => prop_assert!(may(Scope::Write)),
         Event::PrincipalIdentified(_) => prop_assert_eq!(actor, &Actor::System),
-        Event::RunCompleted(_) | Event::RunFailed(_) | Event::DeliveryConfirmed(_) => {
+        Event::ContentForgotten(_) => prop_assert!(may(Scope::Admin)),
+        Event::RunFailed(_) => {
+            let goes_along = matches!(command.action, Action::Forget { .. });
+            prop_assert!(*actor == Actor::System || goes_along && may(Scope::Admin));
+        }
+        Event::RunCompleted(_)
+        | Event::DeliveryConfirmed(_)
+        | Event::DataKeysDeleted(_)
+        | Event::MasterKeyRotated(_) => {
             prop_assert_eq!(actor, &Actor::System);
         }
         _ => {}

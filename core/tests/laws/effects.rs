@@ -62,7 +62,10 @@ fn outbox_is_what_is_open(state: &State) -> Result<(), TestCaseError> {
     let runs = runs.map(|(id, run)| (run.requested, Effect::Run(id.clone())));
     let deliveries = state.deliveries.iter();
     let deliveries = deliveries.map(|(id, d)| (d.queued, Effect::Deliver(id.clone())));
-    let open: BTreeMap<Seq, Effect> = runs.chain(deliveries).collect();
+    let stones = state.vault.tombstones();
+    let stones = stones.filter(|(_, stone)| stone.deleted.is_none());
+    let stones = stones.map(|(seq, _)| (seq, Effect::DeleteKeys(seq)));
+    let open: BTreeMap<Seq, Effect> = runs.chain(deliveries).chain(stones).collect();
     let outbox: BTreeMap<Seq, Effect> = state
         .outbox
         .iter()
@@ -91,6 +94,8 @@ impl Model {
         match event {
             Event::RunRequested(e) => self.queue(seq, Effect::Run(e.run.clone())),
             Event::DeliveryQueued(e) => self.queue(seq, Effect::Deliver(e.delivery.clone())),
+            Event::ContentForgotten(_) => self.queue(seq, Effect::DeleteKeys(seq)),
+            Event::DataKeysDeleted(e) => self.end(&Effect::DeleteKeys(e.tombstone)),
             Event::DeliveryBegun(e) => self.queue(seq, Effect::Deliver(e.delivery.clone())),
             Event::RunCompleted(e) => self.end(&Effect::Run(e.run.clone())),
             Event::RunCancelled(e) => self.end(&Effect::Run(e.run.clone())),

@@ -31,11 +31,16 @@ fn policy() -> impl Strategy<Value = DmPolicy> {
     select(vec![Pairing, Pairing, Pairing, Open, Allowlist, Disabled])
 }
 
+/// What becomes of some paths.
+fn changes() -> impl Strategy<Value = Vec<(u8, u8)>> {
+    proptest::collection::vec((0..4_u8, 0..6_u8), 1..4)
+}
+
 fn intent() -> impl Strategy<Value = Intent> {
     let n = || 0..3_u8;
     let index = any::<Index>;
     prop_oneof![
-        1 => (0..4_u8).prop_map(Intent::Housekeeping),
+        1 => (0..5_u8).prop_map(Intent::Housekeeping),
         2 => (0..6_u8, any::<Option<bool>>()).prop_map(|(c, b)| Intent::Configure(c, b)),
         4 => (n(), scopes()).prop_map(|(d, s)| Intent::AskIn(d, s)),
         4 => (index(), proptest::option::of(scopes())).prop_map(|(r, s)| Intent::Approve(r, s)),
@@ -52,6 +57,10 @@ fn intent() -> impl Strategy<Value = Intent> {
         8 => (0..7_u8, index(), 0..2_u8).prop_map(|(w, r, t)| Intent::Run(w, r, t)),
         10 => (0..11_u8, index()).prop_map(|(w, d)| Intent::Deliver(w, d)),
         1 => n().prop_map(Intent::Identify),
+        3 => (n(), n()).prop_map(|(w, n)| Intent::Forget(w, n)),
+        1 => index().prop_map(Intent::KeysDeleted),
+        1 => Just(Intent::OpenWorkspace),
+        2 => changes().prop_map(Intent::Files),
     ]
 }
 
@@ -82,7 +91,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let steps = proptest::collection::vec(step(actor), 1..32);
     let before = prop_oneof![
         any::<Index>().prop_map(use_it),
-        any::<Index>().prop_map(answering)
+        any::<Index>().prop_map(answering),
+        proptest::collection::vec(changes(), 3).prop_map(filing),
     ];
     let before = proptest::option::of(before);
     (before, steps).prop_map(|(before, steps)| {
@@ -96,6 +106,7 @@ fn use_it(any: Index) -> Vec<Step> {
     let partial = Scopes::of(&[Scope::Write, Scope::Pairing]);
     let intents = [
         Intent::Redeem(0, Scopes::all()),
+        Intent::OpenWorkspace,
         Intent::AskIn(1, partial),
         Intent::Approve(any, None),
         Intent::PeerSays(0, 0, 0, DmPolicy::Pairing),
@@ -119,6 +130,16 @@ fn answering(any: Index) -> Vec<Step> {
         Intent::Deliver(6, any),
     ];
     intents.into_iter().map(step_of).collect()
+}
+
+/// Files come and go.
+fn filing(changes: Vec<Vec<(u8, u8)>>) -> Vec<Step> {
+    let begin = [
+        Intent::OpenWorkspace,
+        Intent::Files(vec![(0, 5), (1, 4), (2, 1)]),
+    ];
+    let changes = changes.into_iter().map(Intent::Files);
+    begin.into_iter().chain(changes).map(step_of).collect()
 }
 
 fn step_of(intent: Intent) -> Step {

@@ -1,14 +1,16 @@
 //! What the laws in `properties.rs` share: a small universe ([`universe`]), a generator of what
 //! happens in it ([`generate`]), and a driver that does what the gateway's writer does ([`driver`]); and the
-//! laws on stored bytes, on effects and on authority.
+//! laws on stored bytes, on effects, on authority and on forgetting.
 
 mod actions;
 mod authority;
 mod bytes;
 pub(crate) mod driver;
 mod effects;
+mod forgetting;
 pub(crate) mod generate;
 pub(crate) mod universe;
+mod workspace;
 
 use driver::Gateway;
 use moltbot_core::command::Command;

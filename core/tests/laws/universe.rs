@@ -45,6 +45,11 @@ pub(crate) enum Intent {
     Run(u8, Index, u8),
     Deliver(u8, Index),
     Identify(u8),
+    Forget(u8, u8),
+    KeysDeleted(Index),
+    OpenWorkspace,
+    /// Paths and what becomes of each.
+    Files(Vec<(u8, u8)>),
     /// The command before, word for word.
     Again,
 }
@@ -115,6 +120,7 @@ impl Intent {
             Intent::Housekeeping(_)
             | Intent::ExpirePairings
             | Intent::Run(..)
+            | Intent::KeysDeleted(_)
             | Intent::Identify(_) => Actor::System,
             Intent::Deliver(what, _) if *what < 8 => Actor::System,
             Intent::AskIn(n, _) | Intent::Revoke(n) => Actor::Device(device(*n)),

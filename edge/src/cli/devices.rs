@@ -70,7 +70,7 @@ async fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
         say(format_args!(
             "waiting  {}  {}  {}  {}",
             code(row),
-            text(row, "displayName"),
+            rows::name(row, "displayName"),
             text(row, "remoteIp"),
             text(row, "requestId")
         ));
@@ -90,7 +90,7 @@ async fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
         say(format_args!(
             "{state}  {}  {}  {}",
             short_id(row, "deviceId"),
-            text(row, "displayName"),
+            rows::name(row, "displayName"),
             scopes.join(",")
         ));
     }

@@ -1,6 +1,6 @@
 //! `moltbot doctor`: looks at everything a start needs and says what to do. Never prints a secret.
 
-use super::say;
+use super::{keys, say};
 use crate::auth::access::Verifier;
 use crate::exit::{Exit, Failure};
 use crate::home;
@@ -27,11 +27,12 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
         ("port", check_port(settings)),
     ];
     // What is far away is asked at once: the slowest answer is all that one waits for.
-    let (model, access, telegram, replica) = tokio::join!(
+    let (model, access, telegram, replica, keys) = tokio::join!(
         check_model(settings),
         check_access(settings),
         check_telegram(settings),
         in_time(check_replica(settings)),
+        in_time(check_keys(settings)),
     );
     findings.extend(model.map(|found| ("model", found)));
     findings.extend(access.into_iter().map(|found| ("access", found)));
@@ -42,6 +43,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
             .await
             .map(|found| ("orphans", found)),
     );
+    findings.push(("keys", keys));
     let mut wrong = 0;
     for (name, finding) in &findings {
         match finding {
@@ -196,6 +198,15 @@ async fn check_orphans(settings: &Settings) -> Option<Result<String, String>> {
             "{count} under orphan/, with records that did not get into the log; see: moltbot log orphans list"
         ))
     })
+}
+
+/// What wraps the data keys, and whether all of them can be opened.
+async fn check_keys(settings: &Settings) -> Result<String, String> {
+    let replica = Replica::open(&settings.remote.url, &settings.remote.options)
+        .map_err(|error| error.to_string())?;
+    let survey = keys::survey(settings, &replica).await;
+    let survey = survey.map_err(|error| error.to_string())?;
+    keys::advice(&survey, &settings.master_keys)
 }
 
 /// Tries what the log relies on, then looks at what is there. A directory is only looked at, as by

@@ -3,10 +3,15 @@
 mod client;
 mod devices;
 mod doctor;
+mod forget;
+mod keys;
 mod log;
 mod orphans;
+mod output;
 mod peers;
+mod restore;
 mod rows;
+mod workspace;
 
 use crate::exit::{Exit, Failure};
 use crate::follow;
@@ -14,6 +19,7 @@ use crate::redact::redact;
 use crate::serve::{self, Served};
 use crate::settings::{self, Flags, Settings};
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -59,15 +65,19 @@ enum Verb {
     /// Let people on chat platforms talk to the assistant, and block them
     #[command(subcommand)]
     Peers(peers::Verb),
+    /// Make unreadable for ever what was said, on a gateway that runs on this machine
+    Forget(forget::Forget),
+    /// Look at the keys that seal what was said
+    #[command(subcommand)]
+    Keys(keys::Verb),
     /// Look at the log
     #[command(subcommand)]
     Log(log::Verb),
-    /// Rebuild the log from its replica
-    Restore {
-        /// Restore into memory, check everything, change nothing
-        #[arg(long, required = true)]
-        dry_run: bool,
-    },
+    /// Rebuild the log from its replica on trial, or fork it as it was at any moment
+    Restore(restore::Args),
+    /// The assistant's files: record changes, list, restore elsewhere
+    #[command(subcommand)]
+    Workspace(workspace::Verb),
     /// Check configuration, disk, replica and model, and say what to do
     Doctor,
 }
@@ -125,8 +135,11 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
         Some(Verb::Follow) => return follow::follow(settings).await,
         Some(Verb::Devices(verb)) => devices::run(&settings, verb).await?,
         Some(Verb::Peers(verb)) => peers::run(&settings, verb).await?,
+        Some(Verb::Forget(forget)) => forget::run(&settings, forget).await?,
+        Some(Verb::Keys(verb)) => keys::run(&settings, verb).await?,
         Some(Verb::Log(verb)) => log::run(&settings, verb).await?,
-        Some(Verb::Restore { .. }) => log::restore_dry_run(&settings).await?,
+        Some(Verb::Restore(args)) => restore::run(&settings, args).await?,
+        Some(Verb::Workspace(verb)) => workspace::run(&settings, verb).await?,
         Some(Verb::Doctor) => Box::pin(doctor::run(&settings)).await?,
     }
     Ok(Served::Ended)
@@ -160,15 +173,20 @@ fn restart() -> i32 {
     reason = "this is where the command line speaks to a person"
 )]
 fn fail(failure: &Failure) -> i32 {
-    eprintln!("moltbot: {}", redact(&failure.message));
+    // Whoever closed the pipe has seen enough, which needs no words.
+    if !failure.message.is_empty() {
+        eprintln!("moltbot: {}", redact(&failure.message));
+    }
     failure.exit as i32
 }
 
 /// Prints a line of an answer.
-#[expect(
-    clippy::print_stdout,
-    reason = "this is where the command line speaks to a person"
-)]
 fn say(line: impl std::fmt::Display) {
-    println!("{line}");
+    // Whoever closed the pipe has seen enough.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints something to know beside an answer that may go into a file or another program.
+fn say_aside(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -85,7 +85,7 @@ fn list(peers: &Value) {
 }
 
 fn who(row: &Value) -> String {
-    format!("{}  {}", text(row, "channel"), text(row, "name"))
+    format!("{}  {}", text(row, "channel"), rows::name(row, "name"))
 }
 
 async fn decide(

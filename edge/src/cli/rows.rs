@@ -85,6 +85,14 @@ pub(super) fn short_id(row: &Value, name: &str) -> String {
     text(row, name).chars().take(ID_CHARS_PRINTED).collect()
 }
 
+/// What somebody is called, or that it was forgotten.
+pub(super) fn name(row: &Value, name: &str) -> String {
+    if row["nameForgotten"] == true {
+        return "(name forgotten)".to_owned();
+    }
+    text(row, name)
+}
+
 /// A text as it may be printed. Strangers choose names and messages: nothing in them may move the
 /// cursor, colour the terminal, turn the direction of writing or begin a line that looks like ours.
 pub(super) fn text(row: &Value, name: &str) -> String {

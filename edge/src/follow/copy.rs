@@ -19,14 +19,16 @@ use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
 use crate::storage::Backups;
-use crate::view::View;
+use crate::view::{Model, View};
+use crate::workspace::Files;
 use crate::writer::Commands;
 use moltbot_agent::Provider;
 use moltbot_core::chain::Cursor;
+use moltbot_core::ids::KeyId;
 use moltbot_core::time::Timestamp;
 use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::follow::{self, Standing};
-use moltbot_store::keys::{self, Keyring};
+use moltbot_store::keys::Keyring;
 use moltbot_store::log::EventLog;
 use moltbot_store::replica::Replica;
 use moltbot_store::restore::{self, Survey};
@@ -51,7 +53,7 @@ pub(super) struct Copy {
 pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
     let settings = &gateway.settings;
     let replica = open_replica(settings)?;
-    let bounds = StoreSettings::default();
+    let bounds = settings.store.clone();
     let (log, keyring) = open_log(settings, &bounds).await?;
     let mut copy = Copy {
         replica,
@@ -60,7 +62,8 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
         bounds,
     };
     let surveyed = copy.catch_up_at_start(gateway).await?;
-    let model = snapshots::load_model(&copy.replica, &*copy.log.reader(), &gateway.phase).await?;
+    let model = copy.fold(gateway, surveyed.is_some()).await?;
+    copy.drop_forgotten(&model)?;
     let head = copy.log.head();
     let epoch = model.state.storage.epoch;
     info!(head = head.seq.0, epoch = epoch.0, "the copy is open");
@@ -84,7 +87,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
     let running = Arc::new(Running {
         view: Arc::new(View::new(model)),
         commands: Commands::none(),
-        reader: Reader::new(copy.log.reader(), Arc::clone(&copy.keyring)),
+        reader: Arc::new(Reader::new(copy.log.reader(), Arc::clone(&copy.keyring))),
         ship,
         replica: copy.replica.clone(),
         live: LiveRuns::default(),
@@ -96,6 +99,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
         channels: Channels::default(),
         role: Role::Follower(following),
         ack: None,
+        files: Files::new(settings),
     });
     let survey = surveyed.map(|(_, survey)| survey);
     Ok(Task::new(Arc::clone(gateway), running, copy, feed, survey))
@@ -122,9 +126,9 @@ async fn open_log(
     settings: &Settings,
     bounds: &StoreSettings,
 ) -> Result<(SledLog, Keyring), Failure> {
-    let (path, master, bounds) = (
+    let (path, masters, bounds) = (
         home::follower(settings),
-        settings.master_key,
+        settings.master_keys.clone(),
         bounds.clone(),
     );
     let open = move || -> Result<(SledLog, Keyring), StoreError> {
@@ -136,7 +140,7 @@ async fn open_log(
                 "the copy was damaged; it is kept aside and read anew from the remote log"
             );
         }
-        let keyring = Keyring::open(opened.log.tree(keys::TREE)?, master)?;
+        let keyring = Keyring::open(&path, masters)?;
         Ok((opened.log, keyring))
     };
     let opened = tokio::task::spawn_blocking(open).await;
@@ -152,6 +156,25 @@ fn written_at(copy: &Copy, head: Cursor) -> Result<Timestamp, Failure> {
 }
 
 impl Copy {
+    /// The model after the copy's last record; begins from a snapshot where the remote log answers.
+    async fn fold(&self, gateway: &Gateway, is_reached: bool) -> Result<Model, Failure> {
+        let log = self.log.reader();
+        if is_reached {
+            return snapshots::load_model(&self.replica, &*log, &gateway.phase).await;
+        }
+        let mut model = Model::default();
+        snapshots::fold(&mut model, &*log, &gateway.phase, |_| {})?;
+        Ok(model)
+    }
+
+    /// Keys that were forgotten while this copy was read, or that came back after that.
+    fn drop_forgotten(&self, model: &Model) -> Result<(), Failure> {
+        let forgotten: Vec<KeyId> = model.state.vault.forgotten().cloned().collect();
+        self.keyring.conceal(&forgotten);
+        self.keyring.remove(&forgotten)?;
+        Ok(())
+    }
+
     /// Brings the copy to the end of the remote log. Without a copy that takes as long as it takes;
     /// with one, a remote log that cannot be reached is left for later: `None`.
     async fn catch_up_at_start(

@@ -9,6 +9,7 @@
 
 use super::Following;
 use super::copy::Copy;
+use crate::forget;
 use crate::gateway::{Gateway, Running, Stop};
 use crate::limits::{
     FOLLOW_POLL_MS, FOLLOW_RETRY_MS, FOLLOW_SILENCE_MS_MAX, FOLLOW_SURVEY_INTERVAL_MS,
@@ -199,6 +200,7 @@ impl Task {
             let (replica, keyring) = (&self.copy.replica, &self.copy.keyring);
             follow::keep_keys(replica, keyring, &records).await?;
             let events = events(&records)?;
+            forget::follow(&self.running.reader, &records);
             self.running.view.apply(&records, &events);
             // Before anybody hears of the records: all of them are shipped.
             self.tell();

@@ -4,17 +4,21 @@
 //! Invariant: whoever was let through is the actor of what he does.
 
 use crate::follow;
+use crate::forget;
 use crate::gateway::{Gateway, Running, Stop};
 use crate::http::context::Context;
 use crate::http::gate::Visitor;
 use crate::http::reply::{self, Response};
-use crate::limits::{GRANT_TTL_MS, TICKET_TTL_MS};
+use crate::limits::{FILES_LISTED_MAX, GRANT_TTL_MS, TICKET_TTL_MS};
 use crate::stamp;
 use crate::storage;
+use crate::workspace::Files;
+use crate::workspace::show;
 use crate::writer::{Intent, Refused};
 use crate::ws::methods::people;
 use moltbot_core::actor::Actor;
 use moltbot_core::command::Action;
+use moltbot_core::forget::Subject;
 use moltbot_core::ids::{DeviceId, PeerId, RequestId, Seq};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -37,6 +41,13 @@ pub async fn answer(
     };
     match (verb, path) {
         ("GET", ["devices"]) => return reply::ok(&people::list_with_devices(gateway, running)),
+        ("GET", ["forget"]) => return preview(running, context),
+        ("GET", ["workspace"]) => return reply::ok(&running.files.status(running)),
+        ("GET", ["workspace", "files"]) => {
+            let after = context.query("after");
+            let page = show::list(running, after.as_deref(), FILES_LISTED_MAX);
+            return reply::ok(&page);
+        }
         ("POST", _) => {}
         _ => return not_found(),
     }
@@ -61,7 +72,12 @@ pub async fn answer(
             let url = format!("{}/#grant={grant}", gateway.settings.url());
             reply::ok(&json!({ "url": url, "expiresInMs": GRANT_TTL_MS }))
         }
+        ["forget"] => forget(running, actor, context).await,
         ["ws-ticket"] => ticket(gateway, actor),
+        ["workspace", "record"] => {
+            let number = Files::ask_to_record(running, actor);
+            reply::ok(&json!({ "success": true, "number": number }))
+        }
         ["storage", "sync"] => sync(gateway, running).await,
         ["gateway", "restart"] => {
             gateway.request_stop(Stop::Restart);
@@ -174,6 +190,49 @@ async fn act(running: &Running, actor: Actor, change: Change, id: &str) -> Respo
             reply::json(status, &body)
         }
     }
+}
+
+/// Whose content `?session=`, `?peer=` or `?device=` means.
+fn subject(running: &Running, context: &Context) -> Result<Subject, Response> {
+    let kinds = ["session", "peer", "device"];
+    let named = kinds
+        .into_iter()
+        .filter_map(|kind| Some((kind, context.query(kind)?)));
+    match named.collect::<Vec<_>>().as_slice() {
+        [(kind, name)] => forget::subject(running, kind, name).ok_or_else(not_found),
+        _ => {
+            let hint = Some("give one of ?session=, ?peer= and ?device=");
+            let status = StatusCode::BAD_REQUEST;
+            Err(reply::error(status, "whose content is not said", hint))
+        }
+    }
+}
+
+fn preview(running: &Running, context: &Context) -> Response {
+    let subject = match subject(running, context) {
+        Ok(subject) => subject,
+        Err(refusal) => return refusal,
+    };
+    match forget::preview(running, &subject) {
+        Ok(plan) => reply::ok(&plan),
+        Err(rejection) => refused(&Refused::Rejected(rejection)),
+    }
+}
+
+async fn forget(running: &Running, actor: Actor, context: &Context) -> Response {
+    let subject = match subject(running, context) {
+        Ok(subject) => subject,
+        Err(refusal) => return refusal,
+    };
+    match forget::forget(running, actor, subject).await {
+        Ok(answer) => reply::ok(&answer),
+        Err(no) => refused(&no),
+    }
+}
+
+fn refused(no: &Refused) -> Response {
+    let (status, text) = refusal(no);
+    reply::error(status, &text, None)
 }
 
 async fn approve_all(running: &Running, actor: Actor) -> Response {

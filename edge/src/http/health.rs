@@ -52,6 +52,7 @@ pub fn status(gateway: &Gateway) -> Response {
         if let Some(follower) = follower {
             body["follower"] = follower;
         }
+        body["workspace"] = running.files.public();
     }
     reply::ok(&body)
 }

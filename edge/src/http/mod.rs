@@ -6,7 +6,7 @@
 //! | `GET /health`, `/ready`, `/status`, `/api/status`, `/sandbox-health` | [`health`] | anyone |
 //! | `GET /metrics` | [`metrics`] | holder of the gateway token |
 //! | `POST /pairing/grant`, `GET /pairing/<id>` | [`pairing`] | holder of a link or a request id |
-//! | `/api/admin/devices…`, `/peers…`, `/storage…`, `/gateway/restart`, `/grants`, `/ws-ticket` | [`admin`] | whom [`gate`] admits |
+//! | `/api/admin/devices…`, `/peers…`, `/forget`, `/storage…`, `/gateway/restart`, `/grants`, `/ws-ticket` | [`admin`] | whom [`gate`] admits |
 //! | `/debug/…`, with `DEBUG_ROUTES=true` | [`debug`] | whom [`gate`] admits; `/debug/access` anyone |
 //! | `GET /_admin/…` | [`assets`] | with Cloudflare Access whom [`gate`] admits, else anyone: the page holds no data |
 //! | `GET /`, `/s/…`, `/pair`, `/assets/…`, `/_admin/assets/…` | [`assets`] | anyone; the pages hold no data |

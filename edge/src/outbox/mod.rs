@@ -14,6 +14,7 @@ pub mod turns;
 pub mod words;
 
 use crate::channels::Channels;
+use crate::forget;
 use crate::gateway::{Gateway, Running};
 use crate::limits::OUTBOX_QUEUE;
 use crate::writer::Intent;
@@ -134,6 +135,14 @@ impl Outbox {
                 tokio::spawn(async move {
                     let outcome = perform_delivery(running, id.clone(), delivery).await;
                     tell(&events, Input::Performed(id, outcome)).await;
+                });
+            }
+            Do::DeleteKeys(tombstone, keys) => {
+                let gateway = Arc::clone(&self.gateway);
+                tokio::spawn(async move {
+                    if forget::delete_keys(&gateway, &running, keys).await {
+                        tell(&events, Input::KeysDeleted(tombstone)).await;
+                    }
                 });
             }
             Do::Submit(id, action) => {

@@ -5,12 +5,13 @@
 //! under way was left by the process before: it is reported and never repeated.
 //!
 //! Invariant: a delivery is performed only after the record of its attempt is in the remote log, or
-//! after that was waited for and an alarm was recorded.
+//! after that was waited for and an alarm was recorded; keys are deleted only after the record that
+//! forgot them is.
 
 use crate::limits::{ATTEMPT_REPLICATION_WAIT_MS, DELIVERIES_MAX, RUNS_MAX};
 use moltbot_core::command::Action;
 use moltbot_core::delivery::{Delivery, DeliveryStatus};
-use moltbot_core::ids::{DeliveryId, RunId, Seq};
+use moltbot_core::ids::{DeliveryId, KeyId, RunId, Seq};
 use moltbot_core::outbox::Effect;
 use moltbot_core::run::Run;
 use moltbot_core::state::State;
@@ -30,6 +31,8 @@ pub enum Input {
     Refused(DeliveryId),
     /// A delivery was performed, so far as it went.
     Performed(DeliveryId, Outcome),
+    /// The keys that this record forgot are gone.
+    KeysDeleted(Seq),
 }
 
 /// How performing a delivery went.
@@ -66,6 +69,8 @@ pub enum Do {
     Submit(DeliveryId, Action),
     /// Submit a command whose refusal changes nothing.
     Report(Action),
+    /// Delete the keys that this record forgot, and say when that is done.
+    DeleteKeys(Seq, Vec<KeyId>),
     /// Ship what was appended at once.
     ShipNow,
 }
@@ -97,6 +102,9 @@ pub struct Steps {
     /// What could not be recorded, and how far the state was: it is begun again only when the state
     /// has moved on, as before that it would fail in the same way, at once and for ever.
     refused: BTreeMap<Effect, Seq>,
+    /// Tombstones whose keys are being deleted. Nobody waits for these at the end: what is left is
+    /// done by the next process.
+    deletions: BTreeSet<Seq>,
 }
 
 impl Steps {
@@ -160,6 +168,9 @@ impl Steps {
             Input::Performed(delivery, outcome) => {
                 self.performed(state, &delivery, outcome, &mut out);
             }
+            Input::KeysDeleted(tombstone) => {
+                out.push(Do::Report(Action::ConfirmKeysDeleted { tombstone }));
+            }
         }
         self.forget_what_is_over(state);
         // A binary that must not decide cannot record an attempt, so it attempts nothing.
@@ -167,6 +178,7 @@ impl Steps {
             self.begin_runs(state, &mut out);
             self.show_runs(state, &mut out);
             self.begin_deliveries(state, &mut out);
+            self.begin_deletions(state, shipped, &mut out);
         }
         self.advance(now_ms, state, shipped, &mut out);
         out
@@ -174,6 +186,13 @@ impl Steps {
 
     fn forget_what_is_over(&mut self, state: &State) {
         self.refused.retain(|_, seen| *seen == state.cursor.seq);
+        let is_open = |seq: &Seq| {
+            state
+                .vault
+                .tombstone(*seq)
+                .is_some_and(|s| s.deleted.is_none())
+        };
+        self.deletions.retain(is_open);
         self.spoken.retain(|run| state.runs.get(run).is_some());
         self.shown
             .retain(|run| state.runs.get(run).is_some() || state.deliveries.of_run(run).is_some());
@@ -294,6 +313,22 @@ impl Steps {
             if let Some((stage, next)) = first_step(id, delivery, &self.shown) {
                 self.deliveries.insert(id.clone(), stage);
                 out.extend(next);
+            }
+        }
+    }
+
+    /// Keys are deleted only once the remote log says that they were forgotten: until then, the log
+    /// that survives may be one that needs them.
+    fn begin_deletions(&mut self, state: &State, shipped: Seq, out: &mut Vec<Do>) {
+        for (_, effect) in state.outbox.iter() {
+            let Effect::DeleteKeys(tombstone) = effect else {
+                continue;
+            };
+            let Some(stone) = state.vault.tombstone(*tombstone) else {
+                continue;
+            };
+            if *tombstone <= shipped && self.deletions.insert(*tombstone) {
+                out.push(Do::DeleteKeys(*tombstone, stone.keys.clone()));
             }
         }
     }

@@ -8,7 +8,7 @@ use super::step::Input;
 use crate::chat::Chat;
 use crate::gateway::{Gateway, Running};
 use crate::models;
-use crate::prompt;
+use crate::prompt::{self, Unanswerable};
 use crate::redact::redact;
 use crate::runs::Live;
 use crate::stamp;
@@ -32,17 +32,9 @@ pub async fn run(
     run: Run,
     events: mpsc::Sender<Input>,
 ) {
-    let Some(asked) = prompt::build(&gateway, &running, &run) else {
-        let action = Action::FailRun {
-            run: id,
-            text: String::new(),
-            code: "no_conversation".to_owned(),
-            message: "the conversation it belongs to is gone".to_owned(),
-        };
-        if let Err(refused) = submit(&running, &run, action).await {
-            warn!(?refused, "a run without a conversation could not be ended");
-        }
-        return;
+    let asked = match prompt::build(&gateway, &running, &run) {
+        Ok(asked) => asked,
+        Err(unanswerable) => return give_up(&running, id, &run, unanswerable).await,
     };
     let (handle, cancel) = Cancel::pair();
     let started_at = stamp::now();
@@ -96,8 +88,29 @@ pub async fn run(
         warn!(run = %id, ?refused, "the end of a model turn could not be recorded");
     }
     drop(typing);
+    // What is not in the log was not said.
+    let outcome = match ended {
+        Err(Refused::Rejected(_)) => RunOutcome::Cancelled {
+            partial: String::new(),
+            usage: moltbot_agent::Usage::default(),
+        },
+        _ => outcome,
+    };
     chat.ended(&outcome, stop);
     running.live.end(&id);
+}
+
+/// Ends a run that cannot be begun: it would be due for ever.
+async fn give_up(running: &Running, id: RunId, run: &Run, why: Unanswerable) {
+    let action = Action::FailRun {
+        run: id.clone(),
+        text: String::new(),
+        code: why.code.to_owned(),
+        message: why.message.to_owned(),
+    };
+    if let Err(refused) = submit(running, run, action).await {
+        warn!(run = %id, ?refused, "a run that cannot be begun could not be ended");
+    }
 }
 
 /// A task that nobody needs longer than this is held.

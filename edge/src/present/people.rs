@@ -19,6 +19,7 @@ pub fn waiting(running: &Running, request: &PeerRequest) -> Value {
         "channel": asked.channel,
         "account": asked.account,
         "name": running.reader.text(&asked.name),
+        "nameForgotten": !running.reader.is_readable(&asked.name),
         "message": beginning(&message, PEER_MESSAGE_CHARS_MAX),
         "code": asked.code,
         "ts": request.at.0,
@@ -48,13 +49,15 @@ fn known(running: &Running, id: &PeerId, peer: &Peer) -> Value {
         "channel": peer.channel,
         "account": peer.account,
         "name": name(running, peer),
+        "nameForgotten": peer.name.as_ref().is_some_and(|name| !running.reader.is_readable(name)),
         "seq": peer.seq,
     })
 }
 
-/// What the platform calls a person; nothing when it never said.
+/// What the platform calls a person; nothing when it never said, or when that was forgotten.
 fn name(running: &Running, peer: &Peer) -> Option<String> {
-    peer.name.as_ref().map(|name| running.reader.text(name))
+    let name = peer.name.as_ref().map(|name| running.reader.text(name));
+    name.filter(|name| !name.is_empty())
 }
 
 fn recorded_at_ms(running: &Running, seq: Seq) -> Option<i64> {

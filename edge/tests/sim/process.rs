@@ -411,6 +411,9 @@ impl Gateway {
                             delivery,
                         });
                     }
+                    Do::DeleteKeys(tombstone, _) => {
+                        self.inputs.push(Input::KeysDeleted(tombstone));
+                    }
                     Do::Submit(id, action) => self.submissions.push(Submission {
                         about: Some(id),
                         ..Submission::system(action)

@@ -42,6 +42,8 @@ pub enum Fault {
     OldClock,
     /// It creates objects that exist.
     IgnoresConditions,
+    /// It writes over objects only where their names end with an odd digit.
+    OverwritesHalf,
     /// It takes requests and says nothing.
     Silent,
 }
@@ -56,6 +58,15 @@ impl Fault {
         match (self, request.method()) {
             (Fault::ReadOnly, &Method::PUT)
             | (Fault::ReadOnly | Fault::NoDelete, &Method::DELETE) => Some((403, "AccessDenied")),
+            (Fault::OverwritesHalf, &Method::PUT)
+                if !request.headers().contains_key(IF_NONE_MATCH)
+                    && request
+                        .uri()
+                        .path()
+                        .ends_with(['0', '2', '4', '6', '8', 'a', 'c', 'e']) =>
+            {
+                Some((503, "SlowDown"))
+            }
             (Fault::NoList, &Method::GET) if lists => Some((403, "AccessDenied")),
             (Fault::UnknownKey, _) => Some((401, "Unauthorized")),
             (Fault::OldClock, _) => Some((403, "RequestTimeTooSkewed")),
@@ -119,6 +130,14 @@ impl S3Server {
     #[allow(dead_code, reason = "each test file uses its part of this")]
     pub fn becomes(&mut self, fault: Option<Fault>) {
         self.fault = fault;
+    }
+
+    /// Does this wrong from now on, or nothing.
+    #[allow(dead_code, reason = "each test file uses its part of this")]
+    pub fn change(&mut self, fault: Option<Fault>) {
+        self.stop();
+        self.fault = fault;
+        self.start();
     }
 
     /// Everything it holds.

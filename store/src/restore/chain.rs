@@ -33,6 +33,8 @@ pub(super) struct Link {
     pub(super) records: Vec<Record>,
     /// Of the object that holds them.
     pub(super) header: SegmentHeader,
+    /// Whether that is a merged segment.
+    pub(super) is_merged: bool,
     /// Size of that object.
     pub(super) bytes: u64,
 }
@@ -229,6 +231,7 @@ impl<'a> Chain<'a> {
             before,
             records,
             header,
+            is_merged: matches!(object, Object::Merged { .. }),
             bytes: fetched.bytes,
         })
     }

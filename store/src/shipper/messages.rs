@@ -3,9 +3,10 @@
 //! Invariant: plain data; every request carries a name, and its end names it again.
 
 use crate::error::StoreError;
+use crate::upload::Named;
 use bytes::Bytes;
 use moltbot_core::chain::Cursor;
-use moltbot_core::ids::{Epoch, KeyId, Seq};
+use moltbot_core::ids::{Epoch, Seq};
 use moltbot_core::record::Record;
 use object_store::path::Path;
 
@@ -40,7 +41,7 @@ pub enum Input {
 pub enum Outcome {
     /// The records asked for; at least one.
     Records(Vec<Record>),
-    /// The object was created; for keys: all of them are there.
+    /// The object was created; of what is named: all of it is there.
     Created,
     /// The object was there already.
     Exists,
@@ -64,12 +65,12 @@ pub enum Action {
         /// About how many bytes of them.
         bytes_max: usize,
     },
-    /// Create these data keys, if absent.
-    CreateKeys {
+    /// Create what the segment names, as far as it is absent.
+    CreateNamed {
         /// Name of the request.
         op: Op,
-        /// The keys.
-        keys: Vec<KeyId>,
+        /// Data keys and blobs.
+        named: Named,
     },
     /// Create an object, if absent.
     Create {

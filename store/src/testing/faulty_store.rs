@@ -2,8 +2,7 @@
 //!
 //! Invariant: an object is either absent or whole and never changes; everything else is allowed:
 //! requests that fail before or after they took effect, that take effect long after they failed or
-//! after their sender is gone, stale lists, replies that end too early. Deleting is refused: this
-//! crate never deletes from a log.
+//! after their sender is gone, stale lists, replies that end too early.
 
 use super::rng::Rng;
 use bytes::Bytes;
@@ -11,9 +10,9 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    Result,
+    CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result,
 };
 use std::fmt;
 use std::future::Future;
@@ -36,6 +35,8 @@ pub struct Faults {
     pub stale_list: u64,
     /// A reply that ends too early.
     pub partial: u64,
+    /// A delete is refused.
+    pub undeletable: u64,
     /// A request is put off at most this often, before it takes effect and again after.
     pub yields_max: u64,
 }
@@ -48,12 +49,19 @@ enum Fate {
     Late,
 }
 
+/// What changes the store.
+#[derive(Debug)]
+enum Write {
+    Put(Path, PutPayload, PutOptions),
+    Delete(Path),
+}
+
 #[derive(Debug)]
 struct State {
     rng: Rng,
     faults: Faults,
     is_down: bool,
-    late: Vec<(Path, PutPayload, PutOptions)>,
+    late: Vec<Write>,
     /// Writes of others that land just before one of ours to that folder.
     overtaking: Vec<(Path, Path, PutPayload)>,
     requests: u64,
@@ -109,9 +117,8 @@ impl FaultyStore {
             let at = state.rng.index(length);
             state.late.swap_remove(at)
         };
-        let (path, payload, options) = write;
         // Nobody is there to hear about its failure.
-        let _ = self.inner.put_opts(&path, payload, options).await;
+        let _ = self.apply(write).await;
         true
     }
 
@@ -173,34 +180,52 @@ impl FaultyStore {
         Ok(if is_after { Fate::After } else { Fate::Fine })
     }
 
-    async fn put(
-        &self,
-        path: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
+    async fn apply(&self, write: Write) -> Result<PutResult> {
+        match write {
+            Write::Put(path, payload, options) => {
+                self.inner.put_opts(&path, payload, options).await
+            }
+            Write::Delete(path) => self.inner.delete(&path).await.map(|()| PutResult {
+                e_tag: None,
+                version: None,
+                extensions: Extensions::default(),
+            }),
+        }
+    }
+
+    async fn write(&self, write: Write) -> Result<PutResult> {
         let fate = self.fate();
         let mut flight = Flight {
             store: self,
-            write: Some((path.clone(), payload, options)),
+            write: Some(write),
         };
         yields(self.begin()).await;
-        let Some((path, payload, options)) = flight.write.take() else {
+        let Some(write) = flight.write.take() else {
             return Err(failure("lost"));
         };
         let fate = fate?;
         if fate == Fate::Late {
-            self.lock().late.push((path, payload, options));
+            self.lock().late.push(write);
             yields(self.begin()).await;
             return Err(failure("timed out"));
         }
-        self.let_overtake(&path).await;
-        let result = self.inner.put_opts(&path, payload, options).await;
+        if let Write::Put(path, ..) = &write {
+            self.let_overtake(path).await;
+        }
+        let result = self.apply(write).await;
         yields(self.begin()).await;
         if fate == Fate::After {
             return Err(failure("connection reset"));
         }
         result
+    }
+
+    async fn remove(&self, path: Path) -> Result<Path> {
+        if self.chance(|faults| faults.undeletable) {
+            return Err(failure("403 forbidden"));
+        }
+        self.write(Write::Delete(path.clone())).await?;
+        Ok(path)
     }
 
     async fn read(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
@@ -254,7 +279,7 @@ impl FaultyStore {
 /// A write on its way; when its sender is dropped it may still arrive.
 struct Flight<'a> {
     store: &'a FaultyStore,
-    write: Option<(Path, PutPayload, PutOptions)>,
+    write: Option<Write>,
 }
 
 impl Drop for Flight<'_> {
@@ -310,7 +335,7 @@ impl ObjectStore for FaultyStore {
         'a: 'c,
         'b: 'c,
     {
-        Box::pin(self.put(location, payload, opts))
+        Box::pin(self.write(Write::Put(location.clone(), payload, opts)))
     }
 
     fn put_multipart_opts<'a, 'b, 'c>(
@@ -341,8 +366,12 @@ impl ObjectStore for FaultyStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
+        let store = self.clone();
         locations
-            .map(|_| Err(failure("nothing is ever deleted here")))
+            .and_then(move |path| {
+                let store = store.clone();
+                async move { store.remove(path).await }
+            })
             .boxed()
     }
 

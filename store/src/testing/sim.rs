@@ -4,6 +4,8 @@
 //! fail and how, who crashes, loses its disk, sleeps through a takeover or is started twice.
 //! Invariant: the same seed gives the same trace. The laws stand in `oracle`.
 
+mod compaction;
+mod coverage;
 mod disk;
 mod executor;
 mod gateway;
@@ -56,6 +58,10 @@ pub struct Counts {
     pub replicated: u64,
     /// Records under `orphan/`.
     pub orphans: u64,
+    /// Merged segments that were made.
+    pub merged: u64,
+    /// Objects that were deleted.
+    pub deleted: u64,
     /// Requests to the object store.
     pub requests: u64,
 }

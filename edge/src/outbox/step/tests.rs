@@ -7,7 +7,7 @@ use moltbot_core::command::{Command, DmPolicy};
 use moltbot_core::event::Usage;
 use moltbot_core::ids::{Entropy, PeerId};
 use moltbot_core::time::Timestamp;
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::memory_log::MemoryLog;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let keyring = Arc::new(Keyring::in_memory(None));
+        let keyring = Arc::new(Keyring::in_memory(MasterKeys::default()));
         let log = Box::new(MemoryLog::default());
         Scene {
             recorder: Recorder::new(log, keyring, State::default()),

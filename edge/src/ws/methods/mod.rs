@@ -6,12 +6,14 @@
 pub mod channels;
 mod chat;
 mod config;
+mod content;
 mod deliveries;
 pub mod devices;
 pub mod people;
 mod sessions;
 mod storage;
 mod system;
+mod workspace;
 
 use crate::ack::AckLevel;
 use crate::follow;
@@ -33,7 +35,7 @@ pub use system::health;
 type Method = (&'static str, Scope, bool);
 
 /// The methods.
-const METHODS: [Method; 26] = [
+const METHODS: &[Method] = &[
     ("channels.status", Scope::Read, false),
     ("chat.abort", Scope::Write, false),
     ("chat.history", Scope::Read, false),
@@ -41,6 +43,7 @@ const METHODS: [Method; 26] = [
     ("chat.send", Scope::Write, false),
     ("config.get", Scope::Admin, false),
     ("config.patch", Scope::Admin, true),
+    ("content.forget", Scope::Admin, true),
     ("delivery.cancel", Scope::Admin, true),
     ("delivery.list", Scope::Admin, false),
     ("delivery.resend", Scope::Admin, true),
@@ -60,6 +63,10 @@ const METHODS: [Method; 26] = [
     ("storage.backup", Scope::Admin, true),
     ("storage.status", Scope::Read, false),
     ("system-presence", Scope::Read, false),
+    ("workspace.get", Scope::Admin, true),
+    ("workspace.list", Scope::Admin, false),
+    ("workspace.record", Scope::Admin, false),
+    ("workspace.status", Scope::Admin, false),
 ];
 
 /// Names of the methods, for `hello-ok`.
@@ -201,11 +208,16 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "delivery.cancel" => deliveries::cancel(caller, params).await,
         "config.get" => Ok(config::get(running)),
         "config.patch" => config::patch(caller, running, params).await,
+        "content.forget" => content::forget(caller, running, params).await,
         "log.subscribe" => subscription::subscribe(caller, running, params),
         "storage.status" => Ok(crate::storage::status(&caller.gateway, running)),
         "storage.backup" => storage::backup(caller, running).await,
         "gateway.restart" => Ok(system::restart()),
         "status" => Ok(system::status(&caller.gateway, running)),
+        "workspace.get" => workspace::get(running, params).await,
+        "workspace.list" => workspace::list(running, params),
+        "workspace.record" => Ok(workspace::record(caller, running)),
+        "workspace.status" => Ok(running.files.status(running)),
         "system-presence" => Ok(system::presence(&caller.gateway, running)),
         _ => Ok(health(&caller.gateway, running)),
     }

@@ -7,12 +7,14 @@ import { now } from "../kit/clock";
 import { Seq } from "../kit/Seq";
 import type { PairedDevice } from "../wire/frames";
 import { fresh, revoke } from "./decide";
+import { Forget, ForgetButton } from "./Forget";
 import { Saved } from "./Saved";
 import { ScopeTags } from "./Scopes";
-import { devices, nameOf } from "./state";
+import { devices, loadDevices, nameOf } from "./state";
 
 export function PairedTable() {
   const [leaving, setLeaving] = useState<PairedDevice | null>(null);
+  const [forgetting, setForgetting] = useState<PairedDevice | null>(null);
   const list = [...(devices.value?.paired ?? [])].sort((a, b) => b.seq - a.seq);
   return (
     <section aria-labelledby="paired">
@@ -42,10 +44,20 @@ export function PairedTable() {
                 key={device.deviceId}
                 device={device}
                 onRevoke={() => setLeaving(device)}
+                onForget={() => setForgetting(device)}
               />
             ))}
           </tbody>
         </table>
+      )}
+      {forgetting && (
+        <Forget
+          by="deviceId"
+          id={forgetting.deviceId}
+          name={nameOf(forgetting)}
+          load={loadDevices}
+          onClose={() => setForgetting(null)}
+        />
       )}
       {leaving && <Revoke device={leaving} onClose={() => setLeaving(null)} />}
     </section>
@@ -56,7 +68,13 @@ function isThis(device: PairedDevice): boolean {
   return device.deviceId === hello.value?.moltbot?.deviceId;
 }
 
-function PairedRow({ device, onRevoke }: { device: PairedDevice; onRevoke(): void }) {
+interface RowProps {
+  device: PairedDevice;
+  onRevoke(): void;
+  onForget(): void;
+}
+
+function PairedRow({ device, onRevoke, onForget }: RowProps) {
   const name = nameOf(device);
   const undoUntil = fresh.value.get(device.deviceId) ?? 0;
   const undo = undoUntil > now.value;
@@ -88,14 +106,17 @@ function PairedRow({ device, onRevoke }: { device: PairedDevice; onRevoke(): voi
             {t("devices.undo")}
           </button>
         ) : (
-          <button
-            type="button"
-            class="btn quiet"
-            aria-label={t("devices.revokeNamed", { name })}
-            onClick={onRevoke}
-          >
-            {t("devices.revoke")}
-          </button>
+          <div class="acts">
+            <ForgetButton name={name} onForget={onForget} />
+            <button
+              type="button"
+              class="btn quiet"
+              aria-label={t("devices.revokeNamed", { name })}
+              onClick={onRevoke}
+            >
+              {t("devices.revoke")}
+            </button>
+          </div>
         )}
       </td>
     </tr>

@@ -8,6 +8,7 @@ import type { KnownPeer } from "../wire/people";
 import { deciding } from "./act";
 import { Block } from "./Block";
 import { ChannelMark, channelName } from "./Channel";
+import { Forget, ForgetButton } from "./Forget";
 import { NotLoaded } from "./NotLoaded";
 import {
   approvePeer,
@@ -34,6 +35,7 @@ export function People() {
 
 function Content() {
   const [blocking, setBlocking] = useState<KnownPeer | null>(null);
+  const [forgetting, setForgetting] = useState<KnownPeer | null>(null);
   const [claiming, setClaiming] = useState<KnownPeer | null>(null);
   const list = peers.value;
   if (list === null) {
@@ -62,6 +64,7 @@ function Content() {
           {list.approved.map((peer) => (
             <Row key={peer.peerId} peer={peer}>
               <Who peer={peer} onMe={() => setClaiming(peer)} />
+              <ForgetButton name={personName(peer)} onForget={() => setForgetting(peer)} />
               <Act
                 peer={peer}
                 name="people.blockNamed"
@@ -72,6 +75,7 @@ function Content() {
           ))}
           {list.blocked.map((peer) => (
             <Row key={peer.peerId} peer={peer} isBlocked>
+              <ForgetButton name={personName(peer)} onForget={() => setForgetting(peer)} />
               <Act
                 peer={peer}
                 name="people.unblockNamed"
@@ -84,6 +88,15 @@ function Content() {
       </table>
       {list.hasMore && <p class="sub">{t("people.more")}</p>}
       {claiming && <ThisIsMe peer={claiming} onClose={() => setClaiming(null)} />}
+      {forgetting && (
+        <Forget
+          by="peerId"
+          id={forgetting.peerId}
+          name={personName(forgetting)}
+          load={loadPeers}
+          onClose={() => setForgetting(null)}
+        />
+      )}
       {blocking && (
         <Block
           name={personName(blocking)}

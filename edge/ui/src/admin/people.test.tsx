@@ -354,3 +354,60 @@ describe("channels", () => {
     expect(section().getByText("Receiving")).toBeTruthy();
   });
 });
+
+describe("forgetting", () => {
+  const LI = known("li", "Li Wei");
+
+  function plan(): void {
+    const before = request.getMockImplementation();
+    request.mockImplementation(async (method, params) => {
+      const dry = (params as { dryRun?: boolean } | undefined)?.dryRun;
+      return dry ? { messages: 3, answers: 2 } : before?.(method, params);
+    });
+  }
+
+  it("says how much it is and that access stays, and asks before it does anything", async () => {
+    plan();
+    peers.value = { pending: [], approved: [LI], blocked: [] };
+    render(<Devices />);
+    await press(row("Li Wei"), "Forget what Li Wei said");
+    expect(dialog().textContent).toContain("5 messages become unreadable");
+    expect(dialog().textContent).toContain("permissions do not change");
+    expect(calls("content.forget")).toEqual([{ peerId: "p-li", dryRun: true }]);
+    await press(dialog(), "Cancel");
+    expect(calls("content.forget")).toHaveLength(1);
+    await press(row("Li Wei"), "Forget what Li Wei said");
+    await press(dialog(), "Forget");
+    expect(calls("content.forget").at(-1)).toEqual({ peerId: "p-li" });
+  });
+
+  it("is offered for a device too, and only to administrators", async () => {
+    plan();
+    const laptop = { deviceId: "d-1", displayName: "Laptop", scopes: [], seq: 3 };
+    devices.value = { pending: [], paired: [laptop] };
+    peers.value = { pending: [], approved: [], blocked: [] };
+    render(<Devices />);
+    await press(row("Laptop"), "Forget what Laptop said");
+    await press(dialog(), "Forget");
+    expect(calls("content.forget").at(-1)).toEqual({ deviceId: "d-1" });
+    cleanup();
+    allow("pairing");
+    render(<Devices />);
+    expect(screen.queryByRole("button", { name: /Forget/ })).toBeNull();
+  });
+
+  it("says that a name was forgotten instead of showing none", () => {
+    const gone = known("gone", "", { name: null, nameForgotten: true });
+    peers.value = { pending: [], approved: [gone], blocked: [] };
+    render(<Devices />);
+    expect(screen.getByText("Name forgotten (p-gone)")).toBeTruthy();
+  });
+
+  it("loads the lists anew when somebody was forgotten elsewhere", () => {
+    render(<Devices />);
+    const record = { seq: 9, at: 1, kind: "content_forgotten", data: {} } as LogRecord;
+    listener.records?.([record]);
+    expect(calls("peer.list")).toHaveLength(1);
+    expect(calls("device.pair.list")).toHaveLength(1);
+  });
+});

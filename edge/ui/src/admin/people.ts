@@ -19,7 +19,12 @@ interface Person {
 }
 
 /** A platform that told no name still told people apart. */
-export function personName(person: { peerId: string; name?: string | null }): string {
+export function personName(person: {
+  peerId: string;
+  name?: string | null;
+  nameForgotten?: boolean;
+}): string {
+  if (person.nameForgotten) return t("forget.name", { id: person.peerId.slice(0, 16) });
   return shortName(person.name) || t("people.unnamed", { id: person.peerId.slice(0, 6) });
 }
 

@@ -38,7 +38,12 @@ function has(scope: string): boolean {
   return scopes.value.includes(scope) || scopes.value.includes("operator.admin");
 }
 
-export function nameOf(device: { displayName?: string; deviceId: string }): string {
+export function nameOf(device: {
+  displayName?: string;
+  nameForgotten?: boolean;
+  deviceId: string;
+}): string {
+  if (device.nameForgotten) return t("forget.name", { id: device.deviceId.slice(0, 6) });
   return device.displayName || t("devices.unnamed");
 }
 

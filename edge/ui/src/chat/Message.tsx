@@ -6,6 +6,7 @@ import { Seq } from "../kit/Seq";
 import { Markdown } from "../md/Markdown";
 import type { Outgoing } from "../model/outbox";
 import type { AnswerRow, Row } from "../model/transcript";
+import { type Forgotten, toMs } from "../wire/frames";
 import { discard, retry, retrying, sendAgain } from "./sending";
 import { live } from "./state";
 
@@ -52,7 +53,7 @@ export function Message({ row, mayRetry }: { row: Row; mayRetry: boolean }) {
   if (row.role === "user") {
     return (
       <Frame seq={row.seq} who={t("chat.you")} meta={<At at={row.at} />}>
-        <UserText text={row.text} />
+        {row.forgotten ? <Gone mark={row.forgotten} /> : <UserText text={row.text} />}
       </Frame>
     );
   }
@@ -64,10 +65,22 @@ export function Message({ row, mayRetry }: { row: Row; mayRetry: boolean }) {
   );
   return (
     <Frame seq={row.seq} who={t("chat.bot")} meta={meta}>
-      {row.text && <Markdown text={row.text} />}
-      <Ending answer={row} mayRetry={mayRetry} />
+      {row.forgotten ? (
+        <Gone mark={row.forgotten} />
+      ) : (
+        <>
+          {row.text && <Markdown text={row.text} />}
+          <Ending answer={row} mayRetry={mayRetry} />
+        </>
+      )}
     </Frame>
   );
+}
+
+/** Stands where a text was that nobody can read any more. */
+function Gone({ mark }: { mark: Forgotten }) {
+  const who = mark.byName || t("chat.operator");
+  return <p class="ending">{t("chat.forgotten", { date: fullTime(toMs(mark.at)), who })}</p>;
 }
 
 function UserText({ text }: { text: string }) {

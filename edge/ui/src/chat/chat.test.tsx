@@ -1,5 +1,6 @@
 import { act, cleanup, fireEvent, render, screen } from "@testing-library/preact";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import * as connection from "../gate/connection";
 import { follower, hello, link, shipped } from "../gate/connection";
 import { ReadOnly } from "../gate/ReadOnly";
 import { chooseLanguage, startLanguage } from "../i18n";
@@ -15,6 +16,8 @@ import { outbox } from "./sending";
 import { loading, transcript } from "./state";
 import { Transcript } from "./Transcript";
 import { words } from "./words";
+
+vi.mock("../gate/connection", { spy: true });
 
 const KEY = "agent:main:main";
 const LET_IN = { auth: { scopes: ["operator.write"] } } as unknown as Hello;
@@ -234,5 +237,55 @@ describe("a read-only copy", () => {
     await act(() => chooseLanguage("zh-CN"));
     expect(container.textContent).toContain("只读副本");
     await act(() => chooseLanguage("en"));
+  });
+});
+
+describe("what was forgotten", () => {
+  const mark = { seq: 9, at: Date.UTC(2026, 10, 22), by: "device:d", byName: "Laptop" };
+  const ask = (forgotten: object | undefined, text: string) => ({
+    seq: 2,
+    at: 1,
+    kind: "message_received",
+    data: { session_key: KEY, run_id: "r", text, forgotten },
+  });
+
+  it("is a line that says when and by whom, in both languages, and no empty bubble", async () => {
+    transcript.value = foldRecord(transcript.value, ask(mark, ""));
+    render(<Transcript follow={{ current: null }} />);
+    expect(screen.getByText(/^Forgotten on .*2026.* by Laptop$/)).toBeTruthy();
+    await act(() => chooseLanguage("zh-CN"));
+    expect(screen.getByText(/^此内容已于.*2026.*由Laptop永久遗忘$/)).toBeTruthy();
+    await act(() => chooseLanguage("en"));
+  });
+
+  it("is not tried again", () => {
+    const end = { session_key: KEY, run_id: "r", text: "", error_code: "forgotten" };
+    const failed = { seq: 3, at: 2, kind: "run_failed", data: { ...end, forgotten: mark } };
+    transcript.value = foldRecord(foldRecord(transcript.value, ask(mark, "")), failed);
+    render(<Transcript follow={{ current: null }} />);
+    expect(screen.queryByRole("button", { name: "Retry" })).toBeNull();
+    expect(screen.getAllByText(/^Forgotten on/)).toHaveLength(2);
+  });
+
+  it("is taken off the page as soon as it is forgotten", async () => {
+    link.value = { at: "online" };
+    transcript.value = foldRecord(transcript.value, ask(undefined, "secret words"));
+    const asked: string[] = [];
+    vi.mocked(connection.request).mockImplementation(async (method) => {
+      asked.push(method);
+      const content = [{ type: "text", text: "[forgotten]" }];
+      const line = { role: "user", content, timestamp: 1, __openclaw: { seq: 2, forgotten: mark } };
+      const cursor = { seq: 9, hash: "" };
+      return { sessionKey: KEY, messages: [line], cursor, sessions: [] } as never;
+    });
+    render(<Transcript follow={{ current: null }} />);
+    expect(screen.getByText("secret words")).toBeTruthy();
+    await act(async () => {
+      listener.records?.([{ seq: 9, at: 3, kind: "content_forgotten", data: {} }]);
+    });
+    expect(asked).toContain("chat.history");
+    expect(screen.queryByText("secret words")).toBeNull();
+    expect(screen.getByText(/^Forgotten on/)).toBeTruthy();
+    expect(JSON.stringify(transcript.value)).not.toContain("secret words");
   });
 });

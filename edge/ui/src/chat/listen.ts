@@ -20,6 +20,7 @@ export const listener: Listener = {
   },
   records(records) {
     for (const record of records) fold(record);
+    if (records.some(({ kind }) => kind === "content_forgotten")) forget();
     // A message that was taken, or a run that ended, may let the next one go.
     dispatch();
   },
@@ -27,6 +28,12 @@ export const listener: Listener = {
     if (name === "chat") transcript.value = foldChat(transcript.value, payload as ChatEvent);
   },
 };
+
+/** What was forgotten is not shown any longer, nor kept by this page. */
+function forget(): void {
+  void loadHistory(true);
+  void loadSessions();
+}
 
 function fold(record: LogRecord): void {
   const before = transcript.value;

@@ -31,6 +31,7 @@ export function withPresence(list: DeviceList, deviceId: string, connected: bool
 }
 
 const DEVICE_KINDS = new Set([
+  "content_forgotten",
   "device_pairing_requested",
   "device_approved",
   "device_rejected",

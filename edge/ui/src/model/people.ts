@@ -59,7 +59,7 @@ export function needsALook(delivery: Delivery, now: number): boolean {
 }
 
 export function touchesPeople({ kind }: LogRecord): boolean {
-  return kind.startsWith("peer_") || kind === "pairing_expired";
+  return kind.startsWith("peer_") || kind === "pairing_expired" || kind === "content_forgotten";
 }
 
 export function touchesReplies({ kind }: LogRecord): boolean {

@@ -1,5 +1,5 @@
 // Folds what the gateway recorded into what is on the screen. Folding an event twice changes nothing.
-import type { ChatEvent, LogRecord, StopReason } from "../wire/frames";
+import type { ChatEvent, Forgotten, LogRecord, StopReason } from "../wire/frames";
 import { textOf, toMs } from "../wire/frames";
 import { type AnswerRow, given, hasAnswer, type Transcript } from "./transcript";
 
@@ -44,6 +44,7 @@ function userRow(record: LogRecord) {
     seq: record.seq,
     at: toMs(record.at),
     text: String(record.data.text ?? ""),
+    ...given("forgotten", record.data.forgotten as Forgotten | undefined),
   };
 }
 
@@ -57,6 +58,7 @@ function answerRow(record: LogRecord, runId: string): AnswerRow {
     text: String(data.text ?? ""),
     runId,
     stop: stopOf(record),
+    ...given("forgotten", record.data.forgotten as Forgotten | undefined),
     ...given("errorCode", data.error_code as string | undefined),
     ...given("errorMessage", data.error_message as string | undefined),
     ...given("model", data.model as string | undefined),

@@ -1,4 +1,4 @@
-import type { History, HistoryMessage, StopReason } from "../wire/frames";
+import type { Forgotten, History, HistoryMessage, StopReason } from "../wire/frames";
 import { textOf, toMs } from "../wire/frames";
 
 export interface UserRow {
@@ -8,6 +8,7 @@ export interface UserRow {
   seq: number;
   at: number;
   text: string;
+  forgotten?: Forgotten;
 }
 
 export interface AnswerRow {
@@ -16,6 +17,7 @@ export interface AnswerRow {
   seq: number;
   at: number;
   text: string;
+  forgotten?: Forgotten;
   runId: string;
   stop: StopReason;
   errorCode?: string;
@@ -97,7 +99,9 @@ export function hasAnswer(rows: readonly Row[], runId: string): boolean {
 function rowOf(message: HistoryMessage): Row {
   const mark = message.__openclaw;
   const seq = mark?.seq ?? 0;
-  const base = { seq, at: toMs(message.timestamp), text: textOf(message.content) };
+  const forgotten = mark?.forgotten;
+  const text = forgotten ? "" : textOf(message.content);
+  const base = { seq, at: toMs(message.timestamp), text, ...given("forgotten", forgotten) };
   if (message.role === "user") {
     return { role: "user", id: mark?.idempotencyKey ?? mark?.runId ?? `#${seq}`, ...base };
   }
@@ -122,6 +126,6 @@ export function given<K extends string, V>(key: K, value: V | undefined | null) 
 /** The answer that may be asked for again: the last one, if it did not come out well. */
 export function retryable(transcript: Transcript): AnswerRow | null {
   const last = transcript.rows.at(-1);
-  if (transcript.live || last?.role !== "assistant") return null;
+  if (transcript.live || last?.role !== "assistant" || last.forgotten) return null;
   return ["interrupted", "error", "timeout"].includes(last.stop) ? last : null;
 }

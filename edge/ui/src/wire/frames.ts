@@ -73,6 +73,15 @@ export interface FollowerStatus {
 
 export type StopReason = "stop" | "aborted" | "timeout" | "error" | "interrupted" | "max_tokens";
 
+/** Says in place of a text that it was forgotten. */
+export interface Forgotten {
+  seq: number;
+  at: Timestamp;
+  /** As `device:<id>`, `local`. */
+  by: string;
+  byName?: string | null;
+}
+
 export interface HistoryMessage {
   role: "user" | "assistant";
   content: { type: string; text?: string }[] | string;
@@ -83,7 +92,13 @@ export interface HistoryMessage {
   provider?: string;
   model?: string;
   durationMs?: number;
-  __openclaw?: { id?: string; seq: number; runId?: string; idempotencyKey?: string };
+  __openclaw?: {
+    id?: string;
+    seq: number;
+    runId?: string;
+    idempotencyKey?: string;
+    forgotten?: Forgotten;
+  };
 }
 
 export interface History {
@@ -154,6 +169,7 @@ export interface PendingDevice {
 export interface PairedDevice {
   deviceId: string;
   displayName?: string;
+  nameForgotten?: boolean;
   platform?: string;
   clientId?: string;
   clientMode?: string;

@@ -22,6 +22,7 @@ export interface KnownPeer {
   channel: string;
   account?: string;
   name?: string | null;
+  nameForgotten?: boolean;
   seq: number;
   isOperator?: boolean;
   approvedAtMs?: number | null;

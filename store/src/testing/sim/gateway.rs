@@ -3,6 +3,7 @@
 //! Invariant: everything it knows about the world it knows through the code under test; it dies at
 //! any point where it waits.
 
+use super::compaction::compact;
 use super::disk::SimDisk;
 use super::load::{Machine, Moment, Process};
 use super::world::World;
@@ -43,11 +44,11 @@ pub(super) enum Phase {
 
 /// What the two halves of a running process share.
 #[derive(Default)]
-struct Mailbox {
+pub(super) struct Mailbox {
     inputs: VecDeque<Input>,
     waker: Option<Waker>,
-    shipped: Cursor,
-    is_over: bool,
+    pub(super) shipped: Cursor,
+    pub(super) is_over: bool,
 }
 
 impl Mailbox {
@@ -125,6 +126,13 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         Rc::clone(&mailbox),
     );
     world.spawn(gateway, Box::pin(shipping));
+    let compacting = compact(
+        Rc::clone(&world),
+        gateway,
+        claimed.epoch,
+        Rc::clone(&mailbox),
+    );
+    world.spawn(gateway, Box::pin(compacting));
     let machine = Machine {
         reader: disk.reader(),
         log: Box::new(disk),

@@ -14,6 +14,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::coverage::Coverage;
 use super::executor::now;
 use futures_util::TryStreamExt;
 
@@ -28,6 +29,7 @@ pub(super) struct Oracle {
     replicated: BTreeMap<Seq, [u8; 32]>,
     /// The remote log so far, record by record.
     chain: Vec<Cursor>,
+    coverage: Coverage,
     orphans: BTreeSet<Place>,
     orphans_read: BTreeSet<Path>,
     keys: Vec<KeyId>,
@@ -40,6 +42,7 @@ fn place(record: &Record) -> Place {
 impl Oracle {
     pub(super) fn new(remote: Arc<InMemory>, gateways: usize) -> Oracle {
         Oracle {
+            coverage: Coverage::new(Arc::clone(&remote)),
             remote,
             local: vec![BTreeSet::new(); gateways],
             replicated: BTreeMap::new(),
@@ -99,7 +102,7 @@ impl Oracle {
         for (seq, hash) in &self.replicated {
             self.is_in_chain(*seq, *hash)?;
         }
-        Ok(())
+        self.coverage.check(&self.chain)
     }
 
     /// Law at the end: everything acknowledged `Local` is in the remote log or under `orphan/`.
@@ -160,6 +163,7 @@ impl Oracle {
             if found.header.from() != tail {
                 return Err(format!("`{path}` does not follow {tail}"));
             }
+            self.coverage.shipped(found.header.first, found.header.last);
             for record in &found.records {
                 self.chain.push(record.cursor());
                 if let Ok(Event::DataKeyCreated(event)) = record.event() {

@@ -18,7 +18,30 @@ pub(super) struct Scenario {
     pub(super) disk_failures_per_mille: u64,
     pub(super) pace_ms: u64,
     pub(super) segment_bytes_max: usize,
+    pub(super) compaction: Option<Compaction>,
     pub(super) faults: Faults,
+}
+
+/// How eagerly the log is compacted.
+#[derive(Debug, Clone)]
+pub(super) struct Compaction {
+    pub(super) pause_ms: u64,
+    pub(super) segments_min: usize,
+    pub(super) fan_in: usize,
+    pub(super) bytes_max: u64,
+    pub(super) deletes_max: usize,
+}
+
+impl Compaction {
+    fn of(rng: &mut Rng) -> Compaction {
+        Compaction {
+            pause_ms: 5 + rng.below(300),
+            segments_min: 1 + rng.index(5),
+            fan_in: 2 + rng.index(3),
+            bytes_max: 500 + rng.below(8000),
+            deletes_max: 1 + rng.index(20),
+        }
+    }
 }
 
 impl Scenario {
@@ -35,6 +58,7 @@ impl Scenario {
             disk_failures_per_mille: rng.below(2) * rng.below(20),
             pace_ms: 5 + rng.below(300),
             segment_bytes_max: 150 + rng.index(1500),
+            compaction: rng.chance(750).then(|| Compaction::of(rng)),
             faults: Faults {
                 before: rng.below(20) * rough,
                 after: rng.below(40) * rough,
@@ -42,6 +66,7 @@ impl Scenario {
                 throttled: rng.below(20) * rough,
                 stale_list: rng.below(200) * rough,
                 partial: rng.below(10) * rough,
+                undeletable: rng.below(30) * rough,
                 yields_max: 1 + rng.below(6),
             },
         }

@@ -10,7 +10,7 @@ use super::load::Load;
 use super::oracle::Oracle;
 use super::scenario::Scenario;
 use crate::error::{ErrorKind, StoreError};
-use crate::keys::Keyring;
+use crate::keys::{Keyring, MasterKeys};
 use crate::replica::{Replica, ReplicaKind};
 use crate::settings::StoreSettings;
 use crate::testing::faulty_store::FaultyStore;
@@ -70,7 +70,7 @@ impl World {
         let members: Vec<Member> = (0..scenario.gateways)
             .map(|_| Member {
                 disk: SimDisk::new(rng.next_u64()),
-                keyring: Arc::new(Keyring::in_memory(None)),
+                keyring: Arc::new(Keyring::in_memory(MasterKeys::default())),
                 store: FaultyStore::new(Arc::clone(remote) as _, rng.next_u64()),
                 phase: Phase::Off,
             })
@@ -123,7 +123,7 @@ impl World {
     pub(super) fn wipe(&self, gateway: usize) {
         self.member(gateway, |member| {
             member.disk.wipe();
-            member.keyring = Arc::new(Keyring::in_memory(None));
+            member.keyring = Arc::new(Keyring::in_memory(MasterKeys::default()));
         });
     }
 
@@ -152,11 +152,22 @@ impl World {
     }
 
     pub(super) fn settings(&self) -> StoreSettings {
-        StoreSettings {
+        let settings = StoreSettings {
             segment_bytes_max: self.scenario.segment_bytes_max,
             retry_ms_max: 2000,
             restore_concurrency: 3,
             ..StoreSettings::default()
+        };
+        let Some(compaction) = &self.scenario.compaction else {
+            return settings;
+        };
+        StoreSettings {
+            compact_bytes_max: compaction.bytes_max,
+            compact_segments_min: compaction.segments_min,
+            compact_fan_in: compaction.fan_in,
+            compact_objects_max: 3,
+            compact_deletes_max: compaction.deletes_max,
+            ..settings
         }
     }
 

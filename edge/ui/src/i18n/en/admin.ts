@@ -99,6 +99,20 @@ export const admin = {
   "people.blockedNow": "{name} blocked",
   "people.gone": "They wait no longer: the request expired or was decided elsewhere.",
 
+  "forget.verb": "Forget",
+  "forget.named": "Forget what {name} said",
+  "forget.title": "Forget what {name} said?",
+  "forget.text": "It becomes unreadable for everybody and everywhere, for ever.",
+  "forget.count.one": "{n} message becomes unreadable for everybody and everywhere, for ever.",
+  "forget.count.other": "{n} messages become unreadable for everybody and everywhere, for ever.",
+  "forget.peer":
+    "The name is forgotten too, and the conversation with this person whole. What is on their own screen stays there.",
+  "forget.device":
+    "The name is forgotten too. What the assistant answered stays with its conversation.",
+  "forget.access": "They may go on writing: permissions do not change.",
+  "forget.done": "What {name} said is forgotten",
+  "forget.name": "Name forgotten ({id})",
+
   "channels.title": "Channels",
   "channels.none":
     "No chat platform is set up. For Telegram, set TELEGRAM_BOT_TOKEN and restart the gateway.",

@@ -25,6 +25,8 @@ export const chat = {
   "chat.error": "The model could not answer.",
   "chat.maxTokens": "The answer reached its length limit.",
   "chat.errorDetail": "It said: {message}",
+  "chat.forgotten": "Forgotten on {date} by {who}",
+  "chat.operator": "the operator",
   "chat.permalink": "Event {seq}",
   "chat.unsaved": "Event {seq}, not backed up yet",
   "chat.follower": "This copy only reads. Messages go to the gateway {writer}.",

@@ -94,6 +94,18 @@ export const admin: Record<keyof typeof source, string> = {
   "people.blockedNow": "已屏蔽 {name}",
   "people.gone": "对方已不在等待：请求可能已过期，或已在别处处理。",
 
+  "forget.verb": "遗忘",
+  "forget.named": "遗忘 {name} 说过的内容",
+  "forget.title": "遗忘 {name} 说过的内容？",
+  "forget.text": "任何人在任何地方都将永远无法再读到这些内容。",
+  "forget.count.one": "任何人在任何地方都将永远无法再读到这 {n} 条消息。",
+  "forget.count.other": "任何人在任何地方都将永远无法再读到这 {n} 条消息。",
+  "forget.peer": "名称和与此人的整个对话也会被遗忘。对方屏幕上已有的内容仍会保留。",
+  "forget.device": "名称也会被遗忘。助手的回答仍留在各自的对话中。",
+  "forget.access": "对方仍可继续发消息：权限不会改变。",
+  "forget.done": "{name} 说过的内容已被遗忘",
+  "forget.name": "名称已遗忘（{id}）",
+
   "channels.title": "渠道",
   "channels.none": "还没有设置聊天平台。要使用 Telegram，请设置 TELEGRAM_BOT_TOKEN 并重启网关。",
   "channels.loading": "正在加载渠道…",

@@ -25,6 +25,8 @@ export const chat: Record<keyof typeof source, string> = {
   "chat.error": "模型未能回答。",
   "chat.maxTokens": "回答达到了长度上限。",
   "chat.errorDetail": "它的说明：{message}",
+  "chat.forgotten": "此内容已于 {date} 由{who}永久遗忘",
+  "chat.operator": "管理员",
   "chat.permalink": "事件 {seq}",
   "chat.unsaved": "事件 {seq}，尚未备份",
   "chat.follower": "此副本只读。请在网关 {writer} 上发送消息。",

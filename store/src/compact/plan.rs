@@ -1,0 +1,103 @@
+//! What is to be merged with what: pure arithmetic over a catalog.
+//!
+//! Invariant: a group is contiguous as far as the catalog knows, at most as large as one object may
+//! get, and worth the requests.
+
+use super::Range;
+use crate::catalog::{Catalog, Object};
+use crate::settings::StoreSettings;
+use moltbot_core::ids::Seq;
+use std::collections::BTreeSet;
+
+/// Sizes of merged segments, in eighths of eighths of the largest.
+const TIERS: u32 = 3;
+
+/// Segments in `log/` that end at or before this record, in groups that become one object each.
+pub(super) fn shipped(catalog: &Catalog, upto: Seq, settings: &StoreSettings) -> Vec<Vec<Seq>> {
+    let known: Vec<(Seq, u64)> = catalog.shipped().collect();
+    let run: Vec<(Seq, u64)> = known
+        .windows(2)
+        // A segment ends where the next one begins.
+        .take_while(|pair| matches!(pair, [_, (next, _)] if next.0 <= upto.0.saturating_add(1)))
+        .filter_map(|pair| pair.first().copied())
+        .collect();
+    if run.len() < settings.compact_segments_min {
+        return Vec::new();
+    }
+    let mut groups = groups(&run, settings.compact_bytes_max);
+    groups.truncate(settings.compact_objects_max);
+    groups
+}
+
+/// Merged segments at or below the floor that lie side by side and are of similar size, in groups
+/// that become one object each. The smallest sizes come first.
+pub(super) fn again(
+    catalog: &Catalog,
+    full: &BTreeSet<Range>,
+    settings: &StoreSettings,
+) -> Vec<Vec<Range>> {
+    let floor = catalog.floor().seq;
+    let sizes: std::collections::BTreeMap<Range, u64> = catalog.merged().collect();
+    let chain: Vec<(Range, u64)> = catalog
+        .chain(Seq(1))
+        .into_iter()
+        .filter_map(|object| match object {
+            Object::Merged { first, last } if last <= floor => Some((first, last)),
+            _ => None,
+        })
+        .map(|range| (range, sizes.get(&range).copied().unwrap_or(0)))
+        .collect();
+    (0..TIERS)
+        .map(|tier| {
+            let limit = settings.compact_bytes_max / 2 / 8_u64.pow(TIERS - 1 - tier);
+            let is_small = |(range, bytes): &(Range, u64)| *bytes <= limit && !full.contains(range);
+            runs(&chain, is_small)
+                .into_iter()
+                .filter(|run| run.len() >= settings.compact_fan_in.max(2))
+                .flat_map(|run| groups(&run, settings.compact_bytes_max))
+                .filter(|group| group.len() > 1)
+                .collect::<Vec<_>>()
+        })
+        .find(|groups| !groups.is_empty())
+        .unwrap_or_default()
+}
+
+/// Neighbours that are small.
+fn runs(
+    chain: &[(Range, u64)],
+    is_small: impl Fn(&(Range, u64)) -> bool,
+) -> Vec<Vec<(Range, u64)>> {
+    let mut runs: Vec<Vec<(Range, u64)>> = Vec::new();
+    let mut last = None;
+    for object in chain {
+        let ((first, end), _) = *object;
+        if is_small(object) {
+            match runs.last_mut() {
+                Some(run) if last == Some(first) => run.push(*object),
+                _ => runs.push(vec![*object]),
+            }
+            last = Some(end.next());
+        } else {
+            last = None;
+        }
+    }
+    runs
+}
+
+/// Cuts a run into groups of at most so many bytes, each of at least one object.
+fn groups<T: Copy>(run: &[(T, u64)], bytes_max: u64) -> Vec<Vec<T>> {
+    let (mut groups, mut sum): (Vec<Vec<T>>, u64) = (Vec::new(), 0);
+    for (object, bytes) in run {
+        match groups.last_mut() {
+            Some(group) if sum + bytes <= bytes_max => {
+                group.push(*object);
+                sum += bytes;
+            }
+            _ => {
+                groups.push(vec![*object]);
+                sum = *bytes;
+            }
+        }
+    }
+    groups
+}

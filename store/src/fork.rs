@@ -1,0 +1,201 @@
+//! Forking: a copy of the log as it was after one of its records, as a log of its own.
+//!
+//! Invariant: the fork holds the same records, byte for byte, up to the last whole command at or
+//! before the one that was asked for, the data keys and snapshots they name, and all blobs. It has no
+//! head, so whoever starts on it first owns it. The original is only read; the place of the fork
+//! must be empty and outside of it.
+
+use crate::error::StoreError;
+use crate::layout;
+use crate::new_log::NewLog;
+use crate::replica::Replica;
+use crate::restore::Verified;
+use crate::scan::Scan;
+use crate::settings::{FORK_SNAPSHOTS_MAX, StoreSettings};
+use moltbot_core::chain::{Cursor, Hash};
+use moltbot_core::event::Event;
+use moltbot_core::ids::{KeyId, Seq};
+use moltbot_core::record::Record;
+use object_store::path::Path;
+use std::collections::BTreeMap;
+
+/// Called with the records that go into the fork, in order.
+pub type See<'a> = dyn FnMut(&[Record]) -> Result<(), StoreError> + Send + 'a;
+
+/// A fork that is whole and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forked {
+    /// What was found when it was read back.
+    pub log: Verified,
+    /// Data keys in it.
+    pub keys: usize,
+    /// Data keys that its records name and that are deleted by now: what they sealed stays
+    /// forgotten.
+    pub forgotten: usize,
+    /// Blobs in it.
+    pub blobs: usize,
+    /// Snapshots in it.
+    pub snapshots: usize,
+}
+
+/// Copies the log up to `at` into an empty place and verifies the copy. Memory is bounded; what a
+/// failed attempt wrote is removed.
+pub async fn fork(
+    source: &Scan,
+    target: &Replica,
+    at: Seq,
+    settings: &StoreSettings,
+    see: &mut See<'_>,
+) -> Result<Forked, StoreError> {
+    check_place(source.replica(), target)?;
+    let mut log = NewLog::begin(target, settings).await?;
+    let copied = copy(source, &mut log, at, see).await;
+    if copied.is_err() {
+        log.abandon().await;
+    }
+    copied
+}
+
+fn check_place(source: &Replica, target: &Replica) -> Result<(), StoreError> {
+    let folder = |replica: &Replica| format!("{}/", replica.location.trim_end_matches('/'));
+    let (from, to) = (folder(source), folder(target));
+    if to.starts_with(&from) || from.starts_with(&to) {
+        return Err(StoreError::Invalid(format!(
+            "a fork must lie outside of its original `{}`: name another place than `{}`",
+            source.location, target.location
+        )));
+    }
+    Ok(())
+}
+
+async fn copy(
+    source: &Scan,
+    log: &mut NewLog,
+    at: Seq,
+    see: &mut See<'_>,
+) -> Result<Forked, StoreError> {
+    let named = copy_records(source, log, at, see).await?;
+    let from = source.replica();
+    let keys = copy_keys(from, log, &named).await?;
+    let mut blobs = 0;
+    for blob in from.list(layout::BLOBS).await? {
+        blobs += usize::from(copy_object(from, log, blob).await?);
+    }
+    let mut snapshots = 0;
+    for (seq, hash) in named.snapshots.iter().rev().take(FORK_SNAPSHOTS_MAX) {
+        let path = layout::snapshot(*seq);
+        // One that is gone or is another one by now would not count.
+        let object = from.get(&path).await?;
+        if let Some(object) = object.filter(|object| Hash::of(object) == *hash) {
+            log.put(path, object).await?;
+            snapshots += 1;
+        }
+    }
+    Ok(Forked {
+        log: log.finish().await?,
+        forgotten: named.keys.len() - keys,
+        keys,
+        blobs,
+        snapshots,
+    })
+}
+
+/// Copies the data keys; how many there are. One that was deleted stays deleted, but the newest of
+/// its scope must be there: without it a gateway takes the log for damaged.
+async fn copy_keys(from: &Replica, log: &mut NewLog, named: &Named) -> Result<usize, StoreError> {
+    let mut copied = 0;
+    for (key, scope) in &named.keys {
+        if copy_object(from, log, layout::key(key)).await? {
+            copied += 1;
+        } else if named.vault.get(scope) == Some(key) {
+            return Err(StoreError::Invalid(format!(
+                "the data key `keys/{key}`, which sealed content at that moment, is not there any \
+                 more, so no gateway would start on this fork; name a moment after it was deleted"
+            )));
+        }
+    }
+    Ok(copied)
+}
+
+/// What the records of a log name beside them.
+#[derive(Default)]
+struct Named {
+    /// Data keys, with what they seal.
+    keys: Vec<(KeyId, String)>,
+    /// The newest key of each scope.
+    vault: BTreeMap<String, KeyId>,
+    snapshots: BTreeMap<Seq, Hash>,
+}
+
+impl Named {
+    fn note(&mut self, record: &Record) {
+        match record.event() {
+            Ok(Event::DataKeyCreated(created)) => {
+                self.vault
+                    .insert(created.scope.clone(), created.key.clone());
+                self.keys.push((created.key, created.scope));
+            }
+            Ok(Event::SnapshotTaken(taken)) => {
+                self.snapshots.insert(taken.seq, taken.object_hash);
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn copy_records(
+    source: &Scan,
+    log: &mut NewLog,
+    at: Seq,
+    see: &mut See<'_>,
+) -> Result<Named, StoreError> {
+    let mut named = Named::default();
+    let mut read = Cursor::START;
+    // The records of the command whose end was not seen yet.
+    let mut command: Vec<Record> = Vec::new();
+    loop {
+        // One more than is wanted says whether the last command goes on after it.
+        let page = source.page(read, at.next()).await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        read = last.cursor();
+        let mut whole = Vec::with_capacity(page.len());
+        for record in page {
+            let goes_on = command.last().is_some_and(|last| record.continues(last));
+            if !goes_on {
+                whole.append(&mut command);
+            }
+            if record.seq <= at {
+                command.push(record);
+            } else if goes_on {
+                command.clear();
+            }
+        }
+        keep(log, &mut named, whole, see).await?;
+    }
+    keep(log, &mut named, command, see).await?;
+    Ok(named)
+}
+
+async fn keep(
+    log: &mut NewLog,
+    named: &mut Named,
+    records: Vec<Record>,
+    see: &mut See<'_>,
+) -> Result<(), StoreError> {
+    for record in &records {
+        named.note(record);
+    }
+    see(&records)?;
+    log.push(records).await
+}
+
+/// False when the object is not there.
+async fn copy_object(from: &Replica, log: &mut NewLog, path: Path) -> Result<bool, StoreError> {
+    let Some(bytes) = from.get(&path).await? else {
+        return Ok(false);
+    };
+    log.put(path, bytes).await?;
+    Ok(true)
+}
