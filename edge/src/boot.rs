@@ -120,9 +120,9 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         model,
         backups: Backups::default(),
         channels,
+        files: Files::new(settings),
         role: Role::Writer,
         ack: settings.ack,
-        files: Files::new(settings),
     });
     let writer = spawn_writer(gateway, writer)?;
     tokio::spawn(watch_shipping(Arc::clone(gateway), ship_end));

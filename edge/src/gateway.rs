@@ -140,12 +140,12 @@ pub struct Running {
     pub backups: Backups,
     /// Chat platforms.
     pub channels: Channels,
+    /// The assistant's workspace.
+    pub files: Files,
     /// Whether this process writes the log or follows it.
     pub role: Role,
     /// When answers are given, if the deployment has its own mind about it.
     pub ack: Option<AckLevel>,
-    /// The assistant's workspace.
-    pub files: Files,
 }
 
 /// What a gateway is to its log.

@@ -26,11 +26,6 @@ pub fn data(settings: &Settings) -> PathBuf {
     settings.home.join("data")
 }
 
-/// The copy that a follower keeps.
-pub fn follower(settings: &Settings) -> PathBuf {
-    settings.home.join("follower")
-}
-
 /// Blobs on this machine.
 pub fn blobs(settings: &Settings) -> PathBuf {
     settings.home.join("blobs")
@@ -39,6 +34,11 @@ pub fn blobs(settings: &Settings) -> PathBuf {
 /// What log and workspace last agreed on.
 pub fn workspace_base(settings: &Settings) -> PathBuf {
     settings.home.join("workspace.base")
+}
+
+/// The copy that a follower keeps.
+pub fn follower(settings: &Settings) -> PathBuf {
+    settings.home.join("follower")
 }
 
 /// Makes the directory if need be.

@@ -92,6 +92,10 @@ pub const RUNS_NAMED_MAX: usize = 1_024;
 pub const RUNS_MAX: usize = 16;
 /// How long an approval waits for the remote log before the answer is `pending_replication`.
 pub const REPLICATION_WAIT_MS: u64 = 5_000;
+/// How long whoever forgets waits besides until the keys are deleted; they are anyway.
+pub const FORGET_WAIT_MS: u64 = 5_000;
+/// First and longest wait before keys that could not be deleted are deleted again.
+pub const FORGET_RETRY_MS: (u64, u64) = (500, 60_000);
 /// Received messages that wait likewise while the remote log cannot be reached; with more, their
 /// platform may forget them at once.
 pub const INBOX_PENDING_MAX: usize = 50;
@@ -109,10 +113,6 @@ pub const FOLLOW_START_MS: u64 = 5_000;
 pub const FOLLOW_RETRY_MS: (u64, u64) = (500, 15_000);
 /// How often tails under `orphan/` are counted: one list.
 pub const ORPHANS_INTERVAL_MS: u64 = 15 * 60 * 1_000;
-/// How long whoever forgets waits besides until the keys are deleted; they are anyway.
-pub const FORGET_WAIT_MS: u64 = 5_000;
-/// First and longest wait before keys that could not be deleted are deleted again.
-pub const FORGET_RETRY_MS: (u64, u64) = (500, 60_000);
 /// Messages in one page of `chat.history`.
 pub const HISTORY_MESSAGES_MAX: usize = 1_000;
 /// Messages when the client does not say.

@@ -89,11 +89,11 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         Arc::clone(&running),
     ));
     tokio::spawn(storage::keep_snapshots(Arc::clone(&running)));
+    tokio::spawn(workspace::restore_at_start(Arc::clone(&running)));
     tokio::spawn(orphans::watch(
         Arc::clone(&gateway),
         running.replica.clone(),
     ));
-    tokio::spawn(workspace::restore_at_start(Arc::clone(&running)));
     tokio::spawn(warn_of_dev_mode(Arc::clone(&gateway)));
     welcome(&gateway, &running);
     let stop = gateway.stopped().await;

@@ -14,7 +14,6 @@ use crate::restore::{self, Progress, Survey};
 use crate::segment::Segment;
 use crate::settings::StoreSettings;
 use moltbot_core::chain::Cursor;
-use moltbot_core::event::Event;
 use moltbot_core::record::Record;
 
 /// How a copy stands to the remote log.
@@ -113,9 +112,9 @@ pub async fn next(
 }
 
 /// Keeps the keyring in step with records that are about to be shown: the one place where a copy
-/// gets data keys after its start, and the one where those go that were forgotten. A key that is not
-/// in the remote log any more was forgotten after these records were written; the record that says
-/// so comes later. Whoever opens content conceals forgotten keys besides. Blocks on the disk.
+/// gets data keys after its start; whoever folds the records drops those that were forgotten. A key
+/// that is not in the remote log any more was forgotten after these records were written; the record
+/// that says so comes later.
 pub async fn keep_keys(
     replica: &Replica,
     keyring: &Keyring,
@@ -129,11 +128,6 @@ pub async fn keep_keys(
             keyring.insert_object(&id, object)?;
         } else {
             tracing::debug!(key = %id, "a data key is gone from the remote log");
-        }
-    }
-    for record in records {
-        if let Ok(Event::ContentForgotten(event)) = record.event() {
-            keyring.remove(&event.keys)?;
         }
     }
     Ok(())

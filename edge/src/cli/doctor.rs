@@ -38,12 +38,12 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     findings.extend(access.into_iter().map(|found| ("access", found)));
     findings.extend(telegram.map(|found| ("telegram", found)));
     findings.push(("replica", replica));
+    findings.push(("keys", keys));
     findings.extend(
         check_orphans(settings)
             .await
             .map(|found| ("orphans", found)),
     );
-    findings.push(("keys", keys));
     let mut wrong = 0;
     for (name, finding) in &findings {
         match finding {
@@ -186,6 +186,15 @@ async fn in_time(check: impl Future<Output = Result<String, String>>) -> Result<
     })
 }
 
+/// What wraps the data keys, and whether all of them can be opened.
+async fn check_keys(settings: &Settings) -> Result<String, String> {
+    let replica = Replica::open(&settings.remote.url, &settings.remote.options)
+        .map_err(|error| error.to_string())?;
+    let survey = keys::survey(settings, &replica).await;
+    let survey = survey.map_err(|error| error.to_string())?;
+    keys::advice(&survey, &settings.master_keys)
+}
+
 /// Tails that did not get into the log, if there are any. Nothing is wrong with the gateway then,
 /// but somebody's words may be in them.
 async fn check_orphans(settings: &Settings) -> Option<Result<String, String>> {
@@ -198,15 +207,6 @@ async fn check_orphans(settings: &Settings) -> Option<Result<String, String>> {
             "{count} under orphan/, with records that did not get into the log; see: moltbot log orphans list"
         ))
     })
-}
-
-/// What wraps the data keys, and whether all of them can be opened.
-async fn check_keys(settings: &Settings) -> Result<String, String> {
-    let replica = Replica::open(&settings.remote.url, &settings.remote.options)
-        .map_err(|error| error.to_string())?;
-    let survey = keys::survey(settings, &replica).await;
-    let survey = survey.map_err(|error| error.to_string())?;
-    keys::advice(&survey, &settings.master_keys)
 }
 
 /// Tries what the log relies on, then looks at what is there. A directory is only looked at, as by

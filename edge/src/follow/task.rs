@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::stamp;
 use moltbot_core::event::Event;
-use moltbot_core::ids::Epoch;
+use moltbot_core::ids::{Epoch, KeyId};
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
 use moltbot_store::error::{ErrorKind, StoreError};
@@ -200,8 +200,9 @@ impl Task {
             let (replica, keyring) = (&self.copy.replica, &self.copy.keyring);
             follow::keep_keys(replica, keyring, &records).await?;
             let events = events(&records)?;
-            forget::follow(&self.running.reader, &records);
             self.running.view.apply(&records, &events);
+            forget::follow(&self.running.reader, &records);
+            block_in_place(|| keyring.remove(&forgotten(&events)))?;
             // Before anybody hears of the records: all of them are shipped.
             self.tell();
             self.running.view.announce();
@@ -281,4 +282,13 @@ fn events(records: &[Record]) -> Result<Vec<Event>, StoreError> {
 
 fn now_ms() -> u64 {
     u64::try_from(stamp::now().0).unwrap_or(0)
+}
+
+/// The keys of what was forgotten: the record that says so is in the remote log, so they go at once.
+fn forgotten(events: &[Event]) -> Vec<KeyId> {
+    let keys = events.iter().filter_map(|event| match event {
+        Event::ContentForgotten(event) => Some(&event.keys),
+        _ => None,
+    });
+    keys.flatten().cloned().collect()
 }

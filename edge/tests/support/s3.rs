@@ -136,7 +136,7 @@ impl S3Server {
     #[allow(dead_code, reason = "each test file uses its part of this")]
     pub fn change(&mut self, fault: Option<Fault>) {
         self.stop();
-        self.fault = fault;
+        self.becomes(fault);
         self.start();
     }
 

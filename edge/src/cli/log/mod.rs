@@ -7,7 +7,7 @@ mod state;
 mod stats;
 mod verify;
 
-use crate::cli::orphans;
+use super::orphans;
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::stamp;

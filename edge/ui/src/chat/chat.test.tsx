@@ -219,27 +219,6 @@ describe("addresses", () => {
   });
 });
 
-describe("a read-only copy", () => {
-  it("says how old it may be, in both languages, and takes no message", async () => {
-    now.value = 100_000;
-    follower.value = { writer: "gw-1", behindSince: 97_500 };
-    const { container } = render(<ReadOnly />);
-    expect(container.textContent).toBe(
-      "Read-only copy, up to 3\u00a0s behind. The log is written by gw-1.",
-    );
-    act(() => {
-      now.value = 160_000;
-    });
-    expect(container.textContent).toContain("1\u00a0min");
-    render(<Composer onSend={() => {}} />);
-    expect(screen.queryByRole("textbox")).toBeNull();
-    expect(screen.getByText("This copy only reads. Messages go to the gateway gw-1.")).toBeTruthy();
-    await act(() => chooseLanguage("zh-CN"));
-    expect(container.textContent).toContain("只读副本");
-    await act(() => chooseLanguage("en"));
-  });
-});
-
 describe("what was forgotten", () => {
   const mark = { seq: 9, at: Date.UTC(2026, 10, 22), by: "device:d", byName: "Laptop" };
   const ask = (forgotten: object | undefined, text: string) => ({
@@ -287,5 +266,26 @@ describe("what was forgotten", () => {
     expect(screen.queryByText("secret words")).toBeNull();
     expect(screen.getByText(/^Forgotten on/)).toBeTruthy();
     expect(JSON.stringify(transcript.value)).not.toContain("secret words");
+  });
+});
+
+describe("a read-only copy", () => {
+  it("says how old it may be, in both languages, and takes no message", async () => {
+    now.value = 100_000;
+    follower.value = { writer: "gw-1", behindSince: 97_500 };
+    const { container } = render(<ReadOnly />);
+    expect(container.textContent).toBe(
+      "Read-only copy, up to 3\u00a0s behind. The log is written by gw-1.",
+    );
+    act(() => {
+      now.value = 160_000;
+    });
+    expect(container.textContent).toContain("1\u00a0min");
+    render(<Composer onSend={() => {}} />);
+    expect(screen.queryByRole("textbox")).toBeNull();
+    expect(screen.getByText("This copy only reads. Messages go to the gateway gw-1.")).toBeTruthy();
+    await act(() => chooseLanguage("zh-CN"));
+    expect(container.textContent).toContain("只读副本");
+    await act(() => chooseLanguage("en"));
   });
 });
