@@ -31,7 +31,7 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let directory = tempfile::tempdir().unwrap();
-        let keyring = Arc::new(Keyring::in_memory(None));
+        let keyring = Arc::new(Keyring::in_memory(MasterKeys::default()));
         let blobs = LocalBlobs::open(&directory.path().join("blobs"), 1 << 20).unwrap();
         let replica = Replica::over(Arc::new(InMemory::new()), ReplicaKind::Memory);
         let state = moltbot_core::state::State::default();
