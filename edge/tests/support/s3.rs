@@ -15,7 +15,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
@@ -44,6 +44,11 @@ pub enum Fault {
     IgnoresConditions,
     /// It takes requests and says nothing.
     Silent,
+    /// It is far away: every answer takes this much longer.
+    Slow {
+        /// In milliseconds.
+        by_ms: u64,
+    },
 }
 
 impl Fault {
@@ -113,6 +118,14 @@ impl S3Server {
         server.fault = Some(fault);
         server.start();
         server
+    }
+
+    /// From now on it does this wrong; what it holds stays.
+    #[allow(dead_code, reason = "each test file uses its part of this")]
+    pub fn change(&mut self, fault: Option<Fault>) {
+        self.stop();
+        self.fault = fault;
+        self.start();
     }
 
     /// Everything it holds.
@@ -193,6 +206,9 @@ async fn accept(
                     }
                     if fault == Fault::Silent {
                         std::future::pending::<()>().await;
+                    }
+                    if let Fault::Slow { by_ms } = fault {
+                        tokio::time::sleep(Duration::from_millis(by_ms)).await;
                     }
                     if fault == Fault::IgnoresConditions && request.method() == Method::PUT {
                         let path = request.uri().path().trim_start_matches('/');
