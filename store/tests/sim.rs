@@ -5,7 +5,7 @@
 
 use moltbot_store::testing::sim::{Counts, Run, run};
 
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 2000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -148,8 +148,13 @@ impl Simulation {
             if self.count(|phase| phase == Phase::Claiming) > 0 {
                 working_since = now_ms;
             }
-            // Everybody appended something meanwhile, so everybody will learn whether he is fenced.
-            let is_quiet = now_ms > working_since + WORK_MS;
+            // Who appends something learns that he is fenced when he ships it, who is idle by asking.
+            let work_ms = if self.world.scenario.ends_idle {
+                0
+            } else {
+                WORK_MS
+            };
+            let is_quiet = now_ms > working_since + work_ms;
             *self.world.is_quiet.borrow_mut() = is_quiet;
             if is_quiet && self.is_settled() {
                 return;

@@ -157,6 +157,7 @@ impl World {
         let settings = StoreSettings {
             segment_bytes_max: self.scenario.segment_bytes_max,
             retry_ms_max: 2000,
+            head_check_ms: 3000,
             restore_concurrency: 3,
             behind_records_max: self.scenario.behind_records_max,
             ..StoreSettings::default()
