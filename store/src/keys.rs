@@ -140,7 +140,7 @@ impl Keyring {
             .filter(|id| is_name(id) && self.entry(id).is_none());
         let entries: Vec<(KeyId, Entry)> = stream::iter(missing)
             .map(|id| self.fetch(replica, id))
-            .buffer_unordered(settings.restore_concurrency)
+            .buffer_unordered(settings.keys_concurrency)
             .try_filter_map(|found| async { Ok(found) })
             .try_collect()
             .await?;
