@@ -11,7 +11,7 @@ use moltbot_core::ids::{Entropy, KeyId};
 use moltbot_core::time::Timestamp;
 use moltbot_core::workspace::{INDEX_AUTHOR, REGULAR, file_id};
 use moltbot_store::blobs::{BlobWriter, LocalBlobs};
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::memory_log::MemoryLog;
 use moltbot_store::replica::{Replica, ReplicaKind};
 use object_store::memory::InMemory;
