@@ -103,8 +103,9 @@ async fn only_a_snapshot_of_this_version_of_the_state_is_read() {
             &StoreSettings::default(),
             &mut usable,
             &mut |_, _| {},
-        );
-        let claimed = claimed.await.unwrap();
+        )
+        .await
+        .unwrap();
         let begun = decoded.filter(|model| Some(model.state.cursor) == claimed.anchor);
         let is_read = begun.is_some();
         assert_eq!(is_read, version == State::VERSION, "version {version}");
