@@ -48,7 +48,7 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 22] = [
+    let commands: [&[&str]; 29] = [
         &[],
         &["serve"],
         &["follow"],
@@ -62,9 +62,16 @@ fn every_command_explains_itself() {
         &["peers", "list"],
         &["peers", "approve"],
         &["peers", "block"],
+        &["forget"],
+        &["keys"],
+        &["keys", "status"],
         &["log"],
         &["log", "verify"],
+        &["log", "state"],
+        &["log", "diff"],
+        &["log", "checkpoint"],
         &["log", "export"],
+        &["log", "import"],
         &["log", "stats"],
         &["log", "orphans"],
         &["log", "orphans", "list"],
@@ -335,9 +342,13 @@ fn without_a_gateway_the_command_line_says_how_to_start_one() {
     }
     for arguments in [
         &["log", "verify"][..],
+        &["log", "state"],
+        &["log", "diff", "1"],
+        &["log", "checkpoint"],
         &["log", "export"],
         &["log", "stats"],
         &["restore", "--dry-run"],
+        &["restore", "--to", "file:///nowhere"],
     ] {
         let (code, out, error) = home.run(arguments);
         assert_eq!((code, out.as_str()), (3, ""), "{arguments:?} {error}");

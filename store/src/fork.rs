@@ -10,6 +10,7 @@ use crate::layout;
 use crate::new_log::NewLog;
 use crate::replica::Replica;
 use crate::restore::Verified;
+use crate::retry::retry;
 use crate::scan::Scan;
 use crate::settings::{FORK_SNAPSHOTS_MAX, StoreSettings};
 use moltbot_core::chain::{Cursor, Hash};
@@ -76,16 +77,16 @@ async fn copy(
 ) -> Result<Forked, StoreError> {
     let named = copy_records(source, log, at, see).await?;
     let from = source.replica();
-    let keys = copy_keys(from, log, &named).await?;
+    let keys = copy_keys(source, log, &named).await?;
     let mut blobs = 0;
-    for blob in from.list(layout::BLOBS).await? {
-        blobs += usize::from(copy_object(from, log, blob).await?);
+    for blob in retry(&source.settings, || from.list(layout::BLOBS)).await? {
+        blobs += usize::from(copy_object(source, log, blob).await?);
     }
     let mut snapshots = 0;
     for (seq, hash) in named.snapshots.iter().rev().take(FORK_SNAPSHOTS_MAX) {
         let path = layout::snapshot(*seq);
         // One that is gone or is another one by now would not count.
-        let object = from.get(&path).await?;
+        let object = retry(&source.settings, || from.get(&path)).await?;
         if let Some(object) = object.filter(|object| Hash::of(object) == *hash) {
             log.put(path, object).await?;
             snapshots += 1;
@@ -100,12 +101,12 @@ async fn copy(
     })
 }
 
-/// Copies the data keys; how many there are. One that was deleted stays deleted, but the newest of
-/// its scope must be there: without it a gateway takes the log for damaged.
-async fn copy_keys(from: &Replica, log: &mut NewLog, named: &Named) -> Result<usize, StoreError> {
+/// Copies the data keys; how many there are. One that was forgotten stays deleted, but one in use
+/// must be there: without it a gateway takes the log for damaged.
+async fn copy_keys(source: &Scan, log: &mut NewLog, named: &Named) -> Result<usize, StoreError> {
     let mut copied = 0;
     for (key, scope) in &named.keys {
-        if copy_object(from, log, layout::key(key)).await? {
+        if copy_object(source, log, layout::key(key)).await? {
             copied += 1;
         } else if named.vault.get(scope) == Some(key) {
             return Err(StoreError::Invalid(format!(
@@ -122,7 +123,7 @@ async fn copy_keys(from: &Replica, log: &mut NewLog, named: &Named) -> Result<us
 struct Named {
     /// Data keys, with what they seal.
     keys: Vec<(KeyId, String)>,
-    /// The newest key of each scope.
+    /// The key of each scope that is in use.
     vault: BTreeMap<String, KeyId>,
     snapshots: BTreeMap<Seq, Hash>,
 }
@@ -134,6 +135,9 @@ impl Named {
                 self.vault
                     .insert(created.scope.clone(), created.key.clone());
                 self.keys.push((created.key, created.scope));
+            }
+            Ok(Event::ContentForgotten(forgotten)) => {
+                self.vault.retain(|_, key| !forgotten.keys.contains(key));
             }
             Ok(Event::SnapshotTaken(taken)) => {
                 self.snapshots.insert(taken.seq, taken.object_hash);
@@ -192,8 +196,8 @@ async fn keep(
 }
 
 /// False when the object is not there.
-async fn copy_object(from: &Replica, log: &mut NewLog, path: Path) -> Result<bool, StoreError> {
-    let Some(bytes) = from.get(&path).await? else {
+async fn copy_object(source: &Scan, log: &mut NewLog, path: Path) -> Result<bool, StoreError> {
+    let Some(bytes) = retry(&source.settings, || source.replica().get(&path)).await? else {
         return Ok(false);
     };
     log.put(path, bytes).await?;

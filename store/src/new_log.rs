@@ -7,8 +7,9 @@
 
 use crate::error::StoreError;
 use crate::replica::{Created, Replica};
+use crate::retry::retry;
 use crate::segment::{self, follow};
-use crate::settings::StoreSettings;
+use crate::settings::{COPY_BYTES_MAX, StoreSettings};
 use crate::{layout, restore};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -18,8 +19,8 @@ use moltbot_core::chain::Cursor;
 use moltbot_core::event::Event;
 use moltbot_core::ids::{Epoch, InstanceId};
 use moltbot_core::record::Record;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Who a log's first records are said to be written by when they do not say so themselves.
 const NOBODY: &str = "import";
@@ -35,7 +36,9 @@ pub struct NewLog {
     pending: Vec<Record>,
     pending_bytes: usize,
     writer: (Epoch, InstanceId),
-    uploads: FuturesUnordered<BoxFuture<'static, Result<(), StoreError>>>,
+    /// What is under way; each gives the bytes it had.
+    uploads: FuturesUnordered<BoxFuture<'static, Result<usize, StoreError>>>,
+    uploading_bytes: usize,
     written: Vec<Path>,
     segments: u64,
 }
@@ -43,7 +46,7 @@ pub struct NewLog {
 impl NewLog {
     /// `Invalid` when anything is there already.
     pub async fn begin(replica: &Replica, settings: &StoreSettings) -> Result<NewLog, StoreError> {
-        if let Some(found) = replica.list("").await?.first() {
+        if let Some(found) = retry(settings, || replica.list("")).await?.first() {
             return Err(StoreError::Invalid(format!(
                 "`{}` is not empty: it has `{found}`; a log is only written into an empty place, \
                  so name another one",
@@ -59,6 +62,7 @@ impl NewLog {
             pending_bytes: 0,
             writer: (Epoch(1), NOBODY.into()),
             uploads: FuturesUnordered::new(),
+            uploading_bytes: 0,
             written: Vec::new(),
             segments: 0,
         })
@@ -94,19 +98,21 @@ impl NewLog {
 
     /// Adds an object that is no segment.
     pub async fn put(&mut self, path: Path, bytes: Bytes) -> Result<(), StoreError> {
-        while self.uploads.len() >= self.settings.restore_concurrency.max(1) {
+        let has_room = |log: &NewLog| {
+            log.uploads.len() < log.settings.restore_concurrency.max(1)
+                && log.uploading_bytes + bytes.len() <= COPY_BYTES_MAX
+        };
+        while !self.uploads.is_empty() && !has_room(self) {
             self.landed().await?;
         }
         self.written.push(path.clone());
+        self.uploading_bytes += bytes.len();
         let replica = self.replica.clone();
+        let settings = self.settings.clone();
         self.uploads.push(Box::pin(async move {
-            if replica.create(&path, bytes).await? == Created::New {
-                return Ok(());
-            }
-            Err(StoreError::Invalid(format!(
-                "somebody else writes to `{}` at the same time: `{path}` is there already",
-                replica.location
-            )))
+            let size = bytes.len();
+            put(&replica, &path, bytes, &settings).await?;
+            Ok(size)
         }));
         Ok(())
     }
@@ -124,7 +130,9 @@ impl NewLog {
         };
         self.put(path, bytes).await?;
         self.landed().await?;
-        let verified = restore::verify(&self.replica, &self.settings, &mut |_, _| {}).await?;
+        let verify =
+            || async { restore::verify(&self.replica, &self.settings, &mut |_, _| {}).await };
+        let verified = retry(&self.settings, verify).await?;
         if verified.head == self.head {
             return Ok(verified);
         }
@@ -141,14 +149,17 @@ impl NewLog {
         while self.uploads.next().await.is_some() {}
         // The first segment goes first: from then on it is no log.
         for path in self.written.iter().rev() {
-            if let Err(error) = self.replica.store.delete(path).await {
+            if let Err(error) = self.replica.delete(path).await {
                 tracing::debug!(%error, %path, "what a failed attempt wrote stays");
             }
         }
     }
 
     async fn landed(&mut self) -> Result<(), StoreError> {
-        self.uploads.next().await.unwrap_or(Ok(()))
+        if let Some(landed) = self.uploads.next().await {
+            self.uploading_bytes -= landed?;
+        }
+        Ok(())
     }
 
     async fn cut(&mut self) -> Result<(), StoreError> {
@@ -167,4 +178,29 @@ impl NewLog {
         }
         self.put(path, bytes).await
     }
+}
+
+/// Creates an object, trying again while the store cannot be reached.
+async fn put(
+    replica: &Replica,
+    path: &Path,
+    bytes: Bytes,
+    settings: &StoreSettings,
+) -> Result<(), StoreError> {
+    let tried = AtomicBool::new(false);
+    let create = || async {
+        let is_again = tried.swap(true, Ordering::Relaxed);
+        if replica.create(path, bytes.clone()).await? == Created::New {
+            return Ok(true);
+        }
+        // An earlier try may have landed although it seemed to fail.
+        Ok(is_again && replica.get(path).await?.as_ref() == Some(&bytes))
+    };
+    if retry(settings, create).await? {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!(
+        "somebody else writes to `{}` at the same time: `{path}` is there already",
+        replica.location
+    )))
 }

@@ -4,14 +4,15 @@
 //! verified as a restore verifies them; memory is bounded by one page and what is read ahead.
 //! Sees the log as it was when the scan was opened. Changes nothing.
 
-use crate::catalog::{Fetched, unsettled};
+use crate::catalog::unsettled;
 use crate::error::StoreError;
 use crate::layout;
 use crate::log::{EventLog, LogReader};
 use crate::memory_log::MemoryLog;
 use crate::replica::Replica;
 use crate::restore::{self, Survey};
-use crate::segment::follow;
+use crate::retry::retry;
+use crate::segment::{Segment, follow};
 use crate::settings::{SCAN_PAGE_RECORDS, StoreSettings};
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::Seq;
@@ -24,14 +25,14 @@ use std::sync::Arc;
 pub struct Scan {
     replica: Replica,
     survey: Survey,
-    settings: StoreSettings,
+    pub(crate) settings: StoreSettings,
 }
 
 impl Scan {
     /// Finds the end of the log; everything after it is not seen.
     pub async fn open(replica: &Replica, settings: &StoreSettings) -> Result<Scan, StoreError> {
         Ok(Scan {
-            survey: restore::survey(replica).await?,
+            survey: retry(settings, || restore::survey(replica)).await?,
             replica: replica.clone(),
             settings: settings.clone(),
         })
@@ -56,22 +57,35 @@ impl Scan {
         let enough = last.min(Seq(after.seq.0.saturating_add(SCAN_PAGE_RECORDS)));
         let mut survey = self.survey.clone();
         survey.tail.cursor.seq = enough;
-        let mut page = Page {
-            head: after,
-            records: Vec::new(),
-        };
+        let records = retry(&self.settings, || async {
+            let mut page = Page {
+                head: after,
+                records: Vec::new(),
+            };
+            match self.walk(&mut page, &survey).await {
+                // What came until then is whole, and the next page begins after it.
+                Err(error) if page.records.is_empty() => Err(error),
+                _ => Ok(page.records),
+            }
+        });
+        let mut records = records.await?;
+        let wanted = records.partition_point(|record| record.seq <= last);
+        records.truncate(wanted);
+        Ok(records)
+    }
+
+    /// Reads to where the survey ends.
+    async fn walk(&self, page: &mut Page, survey: &Survey) -> Result<(), StoreError> {
         let settings = &self.settings;
-        restore::extend(&self.replica, &mut page, &survey, settings, &mut |_, _| {}).await?;
-        if page.head.seq < enough {
-            return Err(StoreError::Remote {
-                operation: "read",
-                object: layout::segment(page.head.seq.next()).to_string(),
-                reason: "the log ends earlier than it did a moment ago".to_owned(),
-            });
+        restore::extend(&self.replica, page, survey, settings, &mut |_, _| {}).await?;
+        if page.head.seq >= survey.tail.cursor.seq {
+            return Ok(());
         }
-        let wanted = page.records.partition_point(|record| record.seq <= last);
-        page.records.truncate(wanted);
-        Ok(page.records)
+        Err(StoreError::Remote {
+            operation: "read",
+            object: layout::segment(page.head.seq.next()).to_string(),
+            reason: "the log ends earlier than it did a moment ago".to_owned(),
+        })
     }
 
     /// The record with this seq; `None` when the log does not have it.
@@ -79,28 +93,19 @@ impl Scan {
         if seq == Seq::ZERO || seq > self.head().seq {
             return Ok(None);
         }
-        let mut catalog = self.survey.catalog.clone();
-        let found = catalog.read_holding(&self.replica, seq).await?;
-        let records = found.map(|found| found.segment.records);
-        Ok(records
-            .unwrap_or_default()
-            .into_iter()
-            .find(|record| record.seq == seq))
+        let records = self.holding(seq).await?.records;
+        Ok(records.into_iter().find(|record| record.seq == seq))
     }
 
     /// The last record of the log as it was at this moment, by the clock of its writers; `None`
     /// before the first one. A writer's clock that was set back makes the answer one of several
     /// that are right.
     pub async fn record_at(&self, at: Timestamp) -> Result<Option<Record>, StoreError> {
-        let mut catalog = self.survey.catalog.clone();
         let (mut low, mut high) = (Seq(1), self.head().seq);
         let mut last: Option<Record> = None;
         while low <= high {
             let middle = Seq(low.0.midpoint(high.0));
-            let found = catalog.read_holding(&self.replica, middle).await?;
-            let Some(Fetched { segment, .. }) = found else {
-                return Err(unsettled(middle));
-            };
+            let segment = self.holding(middle).await?;
             let until = segment.records.partition_point(|record| record.at <= at);
             if until == 0 {
                 high = Seq(segment.header.first.0.saturating_sub(1));
@@ -114,6 +119,19 @@ impl Scan {
             }
         }
         Ok(last.filter(|last| last.seq <= self.head().seq))
+    }
+
+    /// The segment that holds this record of the log.
+    async fn holding(&self, seq: Seq) -> Result<Segment, StoreError> {
+        retry(&self.settings, || async {
+            // What is found out about the catalog meanwhile is of no use to the next question.
+            let mut catalog = self.survey.catalog.clone();
+            let found = catalog.read_holding(&self.replica, seq).await?;
+            found
+                .map(|found| found.segment)
+                .ok_or_else(|| unsettled(seq))
+        })
+        .await
     }
 }
 
@@ -132,6 +150,12 @@ impl EventLog for Page {
         self.head = follow(self.head, records)?;
         self.records.extend_from_slice(records);
         Ok(())
+    }
+
+    fn begin_at(&mut self, base: Cursor) -> Result<(), StoreError> {
+        Err(StoreError::Internal(format!(
+            "a page begins where it was asked for and not after {base}"
+        )))
     }
 
     fn rewind(&mut self, to: Cursor) -> Result<(), StoreError> {

@@ -38,6 +38,15 @@ pub const CHECKPOINT_BATCH_BYTES: usize = 256 << 10;
 /// An object larger than this is not read; the largest snapshot fits.
 pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 
+/// A checkpoint; a larger one is not read.
+pub const CHECKPOINT_BYTES_MAX: usize = 4 << 10;
+/// Checkpoints that are never thinned out, the newest ones.
+pub const CHECKPOINTS_NEWEST_KEPT: usize = 64;
+/// Checkpoints of one place that are read when a log is held against them, the newest ones: they
+/// vouch for everything before.
+pub const CHECKPOINTS_READ_MAX: usize = 1_000;
+/// Checkpoints that are read at the same time.
+pub const CHECKPOINTS_READ_AT_ONCE: usize = 8;
 /// Content is sealed in pieces of this size. Part of the form: another one gives other names.
 pub const BLOB_CHUNK_BYTES: usize = 1 << 20;
 /// The largest object that holds a blob or a part of one.
@@ -62,6 +71,16 @@ pub const ORPHANS_MAX: usize = 1000;
 /// Gateways that claim at the same moment try so often to get ahead of one another.
 pub const CLAIM_ROUNDS_MAX: u32 = 64;
 
+/// Snapshots that a start tries, from the newest on, before it reads the whole log.
+pub const ANCHORS_TRIED_MAX: usize = 5;
+/// Encoded bytes read per step of the search for the event that vouches for a snapshot.
+pub const ANCHOR_SCAN_BYTES: usize = 1 << 20;
+
+/// Memory for decoded objects of the history before the local log; one larger object fits as well.
+pub const HISTORY_CACHE_BYTES: usize = 16 << 20;
+/// Readers that wait for the history before the local log; more are refused for the moment.
+pub const HISTORY_READERS_MAX: usize = 64;
+
 /// Records in one object of the log. Whoever looks for a record needs to list no object that begins
 /// so far before it.
 pub const OBJECT_RECORDS_MAX: u64 = 1 << 17;
@@ -81,6 +100,12 @@ pub const RESTORE_APPEND_BYTES_MAX: usize = 4 << 20;
 
 /// Records that are read at a time from somewhere in the remote log, to the end of their segment.
 pub const SCAN_PAGE_RECORDS: u64 = 10_000;
+
+/// A request of a scan or a copy is tried so often while the object store cannot be reached.
+pub const COPY_TRIES_MAX: u32 = 5;
+
+/// Bytes of objects that a copy has under way at the same time; one that is larger goes alone.
+pub const COPY_BYTES_MAX: usize = 64 << 20;
 
 /// Of the snapshots up to a moment, so many of the newest go into a fork: as many as a start tries.
 pub const FORK_SNAPSHOTS_MAX: usize = 3;
@@ -122,6 +147,8 @@ pub struct StoreSettings {
     pub retry_ms_max: u64,
     /// Objects read at the same time.
     pub restore_concurrency: usize,
+    /// A local log that is so many records behind is begun anew at a snapshot.
+    pub behind_records_max: u64,
     /// What is merged into one object, as stored. A reader of old history reads all of it.
     pub compact_bytes_max: u64,
     /// Fewer segments are not worth merging.
@@ -155,7 +182,8 @@ impl Default for StoreSettings {
             head_check_ms: 60_000,
             retry_ms_min: 200,
             retry_ms_max: 30_000,
-            restore_concurrency: 16,
+            restore_concurrency: 32,
+            behind_records_max: 20_000,
             compact_bytes_max: 4 << 20,
             compact_segments_min: 32,
             compact_fan_in: 8,

@@ -62,7 +62,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
         bounds,
     };
     let surveyed = copy.catch_up_at_start(gateway).await?;
-    let model = copy.fold(gateway, surveyed.is_some()).await?;
+    let model = snapshots::rebuild(None, &*copy.log.reader(), &gateway.phase)?;
     copy.drop_forgotten(&model)?;
     let head = copy.log.head();
     let epoch = model.state.storage.epoch;
@@ -87,7 +87,12 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
     let running = Arc::new(Running {
         view: Arc::new(View::new(model)),
         commands: Commands::none(),
-        reader: Arc::new(Reader::new(copy.log.reader(), Arc::clone(&copy.keyring))),
+        reader: Arc::new(Reader::new(
+            copy.log.reader(),
+            copy.log.reader(),
+            Arc::clone(&copy.keyring),
+        )),
+        claimed: head.seq,
         ship,
         replica: copy.replica.clone(),
         live: LiveRuns::default(),
@@ -97,9 +102,10 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
             .map_err(|error| Failure::new(Exit::Configuration, error.message()))?,
         backups: Backups::default(),
         channels: Channels::default(),
+        files: Files::new(settings),
+        checkpoints: None,
         role: Role::Follower(following),
         ack: None,
-        files: Files::new(settings),
     });
     let survey = surveyed.map(|(_, survey)| survey);
     Ok(Task::new(Arc::clone(gateway), running, copy, feed, survey))
@@ -156,17 +162,6 @@ fn written_at(copy: &Copy, head: Cursor) -> Result<Timestamp, Failure> {
 }
 
 impl Copy {
-    /// The model after the copy's last record; begins from a snapshot where the remote log answers.
-    async fn fold(&self, gateway: &Gateway, is_reached: bool) -> Result<Model, Failure> {
-        let log = self.log.reader();
-        if is_reached {
-            return snapshots::load_model(&self.replica, &*log, &gateway.phase).await;
-        }
-        let mut model = Model::default();
-        snapshots::fold(&mut model, &*log, &gateway.phase, |_| {})?;
-        Ok(model)
-    }
-
     /// Keys that were forgotten while this copy was read, or that came back after that.
     fn drop_forgotten(&self, model: &Model) -> Result<(), Failure> {
         let forgotten: Vec<KeyId> = model.state.vault.forgotten().cloned().collect();

@@ -38,6 +38,7 @@ pub struct Place {
 
 /// Records between two moments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Between {
     /// How many there are.
     pub count: u64,

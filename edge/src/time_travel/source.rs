@@ -26,7 +26,7 @@ pub enum Source {
         /// The last record that counts.
         head: Cursor,
         /// Where its snapshots are.
-        replica: Replica,
+        replica: Box<Replica>,
     },
 }
 

@@ -423,7 +423,7 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
         "type": "hello-ok",
         "protocol": welcome.protocol,
         "server": { "version": env!("CARGO_PKG_VERSION"), "connId": format!("{}-{connection}", gateway.boot_id) },
-        "features": { "methods": methods::NAMES, "events": methods::EVENTS, "capabilities": [] },
+        "features": { "methods": methods::NAMES.as_slice(), "events": methods::EVENTS.as_slice(), "capabilities": [] },
         "snapshot": {
             "presence": [],
             "health": methods::health(gateway, running),
@@ -454,6 +454,9 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
             "model": { "provider": info.provider, "name": info.model },
         },
     });
+    if let Some(why) = running.read_only() {
+        hello["moltbot"]["readOnly"] = json!(why);
+    }
     if let Some(follower) = follow::status::json(running, now) {
         let ours = &mut hello["moltbot"];
         // No model answers here.

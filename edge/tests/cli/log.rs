@@ -44,9 +44,14 @@ async fn the_log_is_verified_exported_counted_and_restored_on_trial_beside_a_run
         .lines()
         .map(|row| serde_json::from_str(row).unwrap())
         .collect();
+    let [header, rows @ .., footer] = rows.as_slice() else {
+        panic!("no first and last line in {out}");
+    };
+    assert_eq!(header["format"], "moltbot-log-export");
+    assert_eq!(footer["end"]["records"], head);
     assert_eq!(rows.len() as u64, head);
     let mut before = "0".repeat(64);
-    for (n, row) in (1..).zip(&rows) {
+    for (n, row) in (1..).zip(rows) {
         assert_eq!(
             (&row["seq"], &row["prev_hash"]),
             (&Value::from(n), &Value::from(before))

@@ -67,6 +67,10 @@ pub(super) async fn run(settings: &Settings, args: Args) -> Result<(), Failure> 
     } else {
         None
     };
+    if let Some(path) = args.keys.as_ref().filter(|path| path.exists()) {
+        let text = format!("`{}` is there already; name a new file", path.display());
+        return Err(Failure::new(Exit::Configuration, text));
+    }
     let mut output = match &args.output {
         Some(path) => Output::file(path)?,
         None => Output::standard(),

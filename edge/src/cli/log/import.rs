@@ -89,8 +89,14 @@ fn check(path: &Path, keys: &[(KeyId, Bytes)]) -> Result<(), Failure> {
     let refuse = |why: String| Failure::new(Exit::Configuration, why);
     let mut vault: BTreeMap<String, KeyId> = BTreeMap::new();
     let contents = read_through(path, |record| {
-        if let Ok(Event::DataKeyCreated(created)) = record.event() {
-            vault.insert(created.scope, created.key);
+        match record.event() {
+            Ok(Event::DataKeyCreated(created)) => {
+                vault.insert(created.scope, created.key);
+            }
+            Ok(Event::ContentForgotten(forgotten)) => {
+                vault.retain(|_, key| !forgotten.keys.contains(key));
+            }
+            _ => {}
         }
         Ok(())
     })?;

@@ -9,6 +9,7 @@ mod config;
 mod content;
 mod deliveries;
 pub mod devices;
+mod log;
 pub mod people;
 mod sessions;
 mod storage;
@@ -54,7 +55,11 @@ const METHODS: &[Method] = &[
     ("device.token.rotate", Scope::Pairing, true),
     ("gateway.restart", Scope::Admin, false),
     ("health", Scope::Read, false),
+    ("log.diff", Scope::Admin, true),
+    ("log.records", Scope::Read, true),
+    ("log.state", Scope::Admin, true),
     ("log.subscribe", Scope::Read, false),
+    ("log.verify", Scope::Admin, true),
     ("peer.approve", Scope::Pairing, true),
     ("peer.block", Scope::Pairing, true),
     ("peer.list", Scope::Pairing, false),
@@ -84,7 +89,7 @@ pub const NAMES: [&str; METHODS.len()] = {
 };
 
 /// Names of the events, for `hello-ok`.
-pub const EVENTS: [&str; 14] = [
+pub const EVENTS: [&str; 15] = [
     "connect.challenge",
     "agent",
     "channels.changed",
@@ -94,6 +99,7 @@ pub const EVENTS: [&str; 14] = [
     "device.pair.resolved",
     "device.presence",
     "log",
+    "log.verify.progress",
     "peer.pair.requested",
     "peer.pair.resolved",
     "shutdown",
@@ -208,6 +214,10 @@ pub async fn call(caller: &Caller, request: &Request) -> Result<Value, Failure> 
         "delivery.cancel" => deliveries::cancel(caller, params).await,
         "config.get" => Ok(config::get(running)),
         "config.patch" => config::patch(caller, running, params).await,
+        "log.diff" => log::diff(caller, running, params).await,
+        "log.records" => log::records(caller, running, params).await,
+        "log.state" => log::state(caller, running, params).await,
+        "log.verify" => log::verify(caller, running, params).await,
         "content.forget" => content::forget(caller, running, params).await,
         "log.subscribe" => subscription::subscribe(caller, running, params),
         "storage.status" => Ok(crate::storage::status(&caller.gateway, running)),
