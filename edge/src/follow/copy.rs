@@ -105,7 +105,6 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
         checkpoints: None,
         role: Role::Follower(following),
         ack: None,
-        files: Files::new(settings),
     });
     let survey = surveyed.map(|(_, survey)| survey);
     Ok(Task::new(Arc::clone(gateway), running, copy, feed, survey))
