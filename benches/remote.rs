@@ -51,7 +51,7 @@ pub(crate) async fn ship(
     per_segment: usize,
 ) -> Result<usize, StoreError> {
     let owner = InstanceId::from(INSTANCE);
-    let keyring = Keyring::in_memory(None);
+    let keyring = Keyring::in_memory(MasterKeys::default());
     let new: Vec<(KeyId, DataKey)> = keys_in(records)
         .into_iter()
         .map(|id| (id, DataKey([7; 32])))

@@ -102,6 +102,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
             .map_err(|error| Failure::new(Exit::Configuration, error.message()))?,
         backups: Backups::default(),
         channels: Channels::default(),
+        files: Files::new(settings),
         checkpoints: None,
         role: Role::Follower(following),
         ack: None,
