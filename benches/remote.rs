@@ -7,7 +7,7 @@ use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
 use moltbot_store::error::StoreError;
 use moltbot_store::head::{self, Head};
-use moltbot_store::keys::{Keyring, keys_in};
+use moltbot_store::keys::{Keyring, MasterKeys, keys_in};
 use moltbot_store::layout;
 use moltbot_store::replica::{Replica, ReplicaOptions};
 use moltbot_store::segment;
