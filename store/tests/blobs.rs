@@ -12,7 +12,7 @@ use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
 use moltbot_store::blobs::{BlobKey, BlobReader, BlobWriter, LocalBlobs, Written};
 use moltbot_store::claim::{ClaimRequest, claim};
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::layout;
 use moltbot_store::log::{EventLog, LogReader};
 use moltbot_store::memory_log::MemoryLog;
@@ -142,7 +142,7 @@ async fn no_segment_is_there_before_the_contents_it_names() {
         let local = Arc::new(LocalBlobs::open(directory.path(), 1 << 20).unwrap());
         let replica = Replica::over(Arc::new(faulty.clone()), ReplicaKind::Memory)
             .with_blobs(Arc::clone(&local));
-        let keyring = Keyring::in_memory(None);
+        let keyring = Keyring::in_memory(MasterKeys::default());
         let request = ClaimRequest {
             instance: InstanceId::from("a"),
             takeover: false,
@@ -151,11 +151,19 @@ async fn no_segment_is_there_before_the_contents_it_names() {
             nonce: round.to_string(),
         };
         // Whatever the process before had recorded and not shipped is shipped with the claim.
-        let mut ignore = |_, _| {};
+        let (mut unusable, mut ignore) = (|_: &_| false, |_, _| {});
         let bounds = settings();
-        let claimed = claim(&replica, &mut log, &keyring, &request, &bounds, &mut ignore)
-            .await
-            .unwrap();
+        let claimed = claim(
+            &replica,
+            &mut log,
+            &keyring,
+            &request,
+            &bounds,
+            &mut unusable,
+            &mut ignore,
+        )
+        .await
+        .unwrap();
         no_name_leads_nowhere(&plain).await;
         let (handle, task) = ship_task::spawn(ShipSetup {
             replica,

@@ -75,7 +75,7 @@ impl Remote {
         let writer = InstanceId::from("writer");
         let mut compactor = Compactor::new(self.replica.clone(), Epoch(1), writer, settings);
         let pass = compactor.pass(&[self.head().seq, seq]).await.unwrap();
-        assert!(pass.made > 0 && pass.deleted > 0, "{pass:?}");
+        assert!(pass.made > 0 && pass.replaced > 0, "{pass:?}");
     }
 
     async fn survey(&self) -> Survey {
