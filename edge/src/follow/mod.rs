@@ -1,6 +1,6 @@
 //! `moltbot follow`: a read-only copy of the log that another gateway writes.
 //!
-//! [`copy`] opens the copy and brings it to the end of the remote log, [`task`] follows from there,
+//! `copy` opens the copy and brings it to the end of the remote log, `task` follows from there,
 //! [`status`] says how far it is.
 //!
 //! Invariant: a follower claims nothing and writes nothing into the remote log; what it shows was
