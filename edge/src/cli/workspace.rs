@@ -8,6 +8,7 @@ use crate::gateway::Phase;
 use crate::settings::Settings;
 use crate::snapshots;
 use crate::view::Model;
+use crate::workspace::exclude::Exclude;
 use crate::workspace::materialize::{Source, materialize};
 use crate::workspace::tree::Recorded;
 use crate::workspace::{Pass, Progress, Report};
@@ -176,6 +177,7 @@ async fn restore(settings: &Settings, to: &Path) -> Result<(), Failure> {
         recorded: Recorded::in_model(&model),
         keyring: Arc::new(keyring),
         replica,
+        exclude: Exclude::default(),
     };
     let report = into(source, to).await?;
     say(format_args!(
