@@ -193,6 +193,7 @@ impl Files {
             recorded: running.view.read(Recorded::in_model),
             keyring: running.reader.keyring(),
             replica: running.replica.clone(),
+            exclude: excluded(running),
         };
         let result = materialize::materialize(source, &self.pass(None)).await;
         self.progress.send_replace(Progress::IDLE);
@@ -214,12 +215,8 @@ impl Files {
             let mut asked = self.asked();
             asked.begun = asked.last;
         }
-        let exclude = running
-            .view
-            .read(|model| model.state.config.text("workspace.exclude"))
-            .unwrap_or_default();
-        let exclude = Exclude::parse(&exclude);
-        let result = record::record(running, &self.pass(cause), actor, exclude).await;
+        let pass = self.pass(cause);
+        let result = record::record(running, &pass, actor, excluded(running)).await;
         self.progress.send_replace(Progress::IDLE);
         result
     }
@@ -313,6 +310,14 @@ impl Files {
         let is_empty = running.view.read(|model| model.state.workspace.is_empty());
         is_empty && !self.base.exists()
     }
+}
+
+/// The setting `workspace.exclude`.
+fn excluded(running: &Running) -> Exclude {
+    let text = running
+        .view
+        .read(|model| model.state.config.text("workspace.exclude"));
+    Exclude::parse(&text.unwrap_or_default())
 }
 
 /// Brings the disk after the log once, and again for as long as the remote log fails. Never holds

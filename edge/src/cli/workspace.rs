@@ -7,6 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::time_travel::fold::model_at;
 use crate::view::Model;
+use crate::workspace::exclude::Exclude;
 use crate::workspace::materialize::{Source, materialize};
 use crate::workspace::tree::Recorded;
 use crate::workspace::{Pass, Progress, Report};
@@ -170,6 +171,7 @@ async fn restore(settings: &Settings, to: &Path) -> Result<(), Failure> {
         recorded: Recorded::in_model(&model),
         keyring: Arc::new(keyring),
         replica: log.replica().clone(),
+        exclude: Exclude::default(),
     };
     let report = into(source, to).await?;
     say(format_args!(

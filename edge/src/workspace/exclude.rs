@@ -3,6 +3,7 @@
 //! Patterns stand one per line or separated by commas. One without a slash means every file and
 //! directory of that name, as `node_modules`; one with a slash means a path from the root, as
 //! `build/cache`. `*` stands for any part of a name. Nothing is excluded unless somebody says so.
+//! What is excluded is left alone on both sides: neither recorded, nor deleted, nor restored.
 
 /// The patterns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

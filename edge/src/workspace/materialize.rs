@@ -43,6 +43,8 @@ pub struct Source {
     pub keyring: Arc<Keyring>,
     /// The remote log, and the blobs on this machine.
     pub replica: Replica,
+    /// What is left alone on both sides.
+    pub exclude: Exclude,
 }
 
 /// Everything that one pass works with, from any thread.
@@ -109,10 +111,11 @@ pub async fn materialize(source: Source, pass: &Pass<'_>) -> Result<Report, Stri
 
 fn prepare(path: &Path, base: Option<&Path>, source: Source) -> io::Result<Context> {
     let root = Root::create(path)?;
-    let tree = Tree::open(source.recorded, &source.keyring);
+    let mut tree = Tree::open(source.recorded, &source.keyring);
+    tree.nodes.retain(|path, _| !source.exclude.matches(path));
     let base = Base::load(base, &tree, &root)?;
     let began_ms = stamp::now().0;
-    let scan = Scan::of(&root, &Exclude::default())?;
+    let scan = Scan::of(&root, &source.exclude)?;
     Ok(Context {
         root,
         tree,

@@ -1,5 +1,6 @@
 //! Passes over a log in memory: what forgetting an author leaves behind.
 
+use super::exclude::Exclude;
 use super::materialize::{Source, materialize};
 use super::root::Root;
 use super::tree::{Recorded, Tree, blob_key, key_of};
@@ -96,6 +97,7 @@ impl Scene {
             recorded: Recorded::of(self.recorder.state()),
             keyring: Arc::clone(&self.keyring),
             replica: self.replica.clone(),
+            exclude: Exclude::default(),
         };
         let pass = Pass {
             root: &self.root(),
