@@ -152,7 +152,9 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "compaction": {
             "made": compaction.made,
             "replaced": compaction.replaced,
-            "lastPass": compaction.last_pass_ms,
+            "lastPass": compaction.last_pass.map(|at| {
+                stamp::now().0 - i64::try_from(at.elapsed().as_millis()).unwrap_or(0)
+            }),
             "lastError": compaction.last_error,
         },
         "segmentBytes": ship.bytes,

@@ -37,7 +37,7 @@ use tracing::info;
 pub const CODE: &str = "read_only_follower";
 
 /// What may be asked of a follower beside `log.…`; a method that is not here is refused.
-const READS: [&str; 12] = [
+const READS: [&str; 14] = [
     "channels.status",
     "chat.history",
     "config.get",
@@ -50,6 +50,8 @@ const READS: [&str; 12] = [
     "status",
     "storage.status",
     "system-presence",
+    "workspace.get",
+    "workspace.list",
 ];
 
 /// Follows until a signal, an operator or a failure ends it.
