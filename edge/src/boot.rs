@@ -7,6 +7,7 @@
 //! No command is accepted before all of it is done.
 
 use crate::channels::Channels;
+use crate::checkpoints::Checkpoints;
 use crate::exit::{Exit, Failure};
 use crate::forget;
 use crate::gateway::{Gateway, Phase, Role, Running, Stop};
@@ -69,6 +70,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let store_settings = settings.store.clone();
     let model = models::build(settings)?;
     let channels = Channels::new(settings)?;
+    let checkpoints = Checkpoints::open(settings)?;
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
     let blobs = open_blobs(settings, &store_settings)?;
     let replica = replica.with_blobs(Arc::clone(&blobs));
@@ -135,6 +137,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         live: LiveRuns::default(),
         model,
         backups: Backups::default(),
+        checkpoints,
         channels,
         files: Files::new(settings),
         role: Role::Writer,

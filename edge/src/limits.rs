@@ -167,6 +167,10 @@ pub const SNAPSHOT_EVERY_RECORDS: u64 = 5_000;
 pub const SNAPSHOT_EVERY_SEGMENTS: u64 = 256;
 /// Stored bytes of segments after which a snapshot is taken.
 pub const SNAPSHOT_EVERY_BYTES: u64 = 4 * 1024 * 1024;
+/// First and longest wait before a checkpoint that failed is tried again.
+pub const CHECKPOINT_RETRY_MS: (u64, u64) = (5_000, 5 * 60 * 1_000);
+/// Time for the last checkpoint at shutdown.
+pub const SHUTDOWN_CHECKPOINT_MS: u64 = 5_000;
 /// How often lapsed pairing requests are looked for.
 pub const HOUSEKEEPING_INTERVAL_MS: u64 = 5_000;
 /// Refused strangers are recorded at most this often per address prefix.

@@ -64,6 +64,7 @@ fn scope_of(event: &Event) -> Scope {
         | Event::SnapshotTaken(_)
         | Event::ContentForgotten(_)
         | Event::DataKeysDeleted(_) => Scope::Read,
+        Event::FileWritten(_) | Event::FileDeleted(_) | Event::DirectoryCreated(_) => Scope::Admin,
         _ => Scope::Pairing,
     }
 }

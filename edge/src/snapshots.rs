@@ -33,6 +33,10 @@ type Page = Result<Vec<(Record, Event)>, StoreError>;
 
 /// Stores a snapshot of everything that is durable now and records it. Returns its seq.
 pub async fn take(running: &Running) -> Result<Seq, String> {
+    // A state that lacks something must not lie where a newer version would vouch for it.
+    if let Some(why) = running.read_only() {
+        return Err(why);
+    }
     // The writer waits for the copy, not for the encoding.
     let model = running.view.read(Model::clone);
     let cursor = model.state.cursor;

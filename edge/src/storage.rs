@@ -1,5 +1,6 @@
 //! How safe the data is: the storage status in API and UI, and "Backup now".
 
+use crate::checkpoints::Checkpoints;
 use crate::follow;
 use crate::gateway::{Gateway, Phase, Running};
 use crate::limits::{
@@ -126,6 +127,7 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         .view
         .read(|m| (m.state.cursor, m.state.storage.clone()));
     let lag_events = head.seq.0.saturating_sub(shipped.seq.0);
+    let read_only = running.read_only();
     let lag_ms = ship.lag_ms(u64::try_from(stamp::now().0).unwrap_or(0));
     let configured = running.replica.kind.is_remote();
     let shipped_at = shipped_at(gateway, &ship);
@@ -139,7 +141,7 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
     let mut status = json!({
         "kind": kind(running.replica.kind),
         "location": running.replica.location,
-        "state": state(&ship, lag_events),
+        "state": if read_only.is_some() { "read_only" } else { state(&ship, lag_events) },
         "head": { "seq": head.seq.0, "hash": head.hash },
         "shipped": { "seq": shipped.seq.0, "hash": shipped.hash, "at": shipped_at.0 },
         "lagEvents": lag_events,
@@ -150,16 +152,25 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         "compaction": {
             "made": compaction.made,
             "replaced": compaction.replaced,
-            "lastPass": compaction.last_pass_ms,
+            "lastPass": compaction.last_pass.map(|at| {
+                stamp::now().0 - i64::try_from(at.elapsed().as_millis()).unwrap_or(0)
+            }),
             "lastError": compaction.last_error,
         },
         "segmentBytes": ship.bytes,
         "snapshots": snapshots,
-        "lastError": last_error(running),
+        "checkpoint": running.checkpoints.as_ref().map(Checkpoints::json),
+        "lastError": read_only.or_else(|| last_error(running)),
         "lastSync": shipped_at.rfc3339(),
     });
     add_configuration(&mut status, gateway, configured);
     add_follower(&mut status, running);
+    if let Some(alarm) = running.checkpoints.as_ref().and_then(Checkpoints::alarm)
+        && let Some(warnings) = status["warnings"].as_array_mut()
+    {
+        let code = "checkpoint_contradicts_log";
+        warnings.push(json!({ "code": code, "message": alarm }));
+    }
     if let Some(progress) = *running.backups.progress.borrow() {
         let left = progress.to.0.saturating_sub(shipped.seq.0);
         status["backup"] = json!({
@@ -279,8 +290,16 @@ pub async fn announce(gateway: Arc<Gateway>, running: Arc<Running>) {
     let mut ship = running.ship.status();
     let mut progress = running.backups.progress.subscribe();
     let mut reports = gateway.self_tests.reports();
+    let mut checkpoints = running.checkpoints.as_ref().map(Checkpoints::changes);
     loop {
+        let checkpoint = async {
+            match &mut checkpoints {
+                Some(changes) => changes.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         let changed = tokio::select! {
+            changed = checkpoint => changed,
             changed = ship.changed() => changed,
             changed = progress.changed() => changed,
             changed = reports.changed() => changed,

@@ -295,6 +295,8 @@ pub async fn restore_at_start(running: Arc<Running>) {
     let files = &running.files;
     let (mut wait_ms, longest_ms) = WORKSPACE_RETRY_MS;
     if files.is_unused(&running) {
+        let nothing = Some(Ok(Report::default()));
+        files.ended.send_modify(|ended| ended.restored = nothing);
         return;
     }
     loop {

@@ -48,7 +48,7 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 28] = [
+    let commands: [&[&str]; 29] = [
         &[],
         &["serve"],
         &["follow"],
@@ -69,6 +69,7 @@ fn every_command_explains_itself() {
         &["log", "verify"],
         &["log", "state"],
         &["log", "diff"],
+        &["log", "checkpoint"],
         &["log", "export"],
         &["log", "import"],
         &["log", "stats"],
@@ -343,6 +344,7 @@ fn without_a_gateway_the_command_line_says_how_to_start_one() {
         &["log", "verify"][..],
         &["log", "state"],
         &["log", "diff", "1"],
+        &["log", "checkpoint"],
         &["log", "export"],
         &["log", "stats"],
         &["restore", "--dry-run"],

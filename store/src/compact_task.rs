@@ -7,9 +7,10 @@ use crate::compact::{Compactor, Pass};
 use crate::error::{ErrorKind, StoreError};
 use crate::settings::{COMPACT_LOOK_MS, StoreSettings};
 use moltbot_core::ids::Seq;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How compaction is doing, as plain data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub struct CompactStatus {
     pub replaced: u64,
     /// Snapshots deleted by this process.
     pub snapshots: u64,
-    /// When the last pass ended well, in milliseconds since the Unix epoch.
-    pub last_pass_ms: Option<u64>,
+    /// When the last pass ended well.
+    pub last_pass: Option<Instant>,
     /// Why the last pass failed, for people; `None` when it did not.
     pub last_error: Option<String>,
 }
@@ -35,10 +36,7 @@ impl CompactStatus {
         self.replaced += pass.replaced;
         self.snapshots += pass.snapshots;
         self.last_error = None;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.last_pass_ms = now
-            .ok()
-            .and_then(|since| u64::try_from(since.as_millis()).ok());
+        self.last_pass = Some(Instant::now());
     }
 }
 

@@ -72,6 +72,20 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// Somebody wrote this with a newer version of the software. It is not damaged.
+    #[error(
+        "{place} was written by a newer version of moltbot: its {what} has the form {found}, this version knows {known} and older ones; use a newer moltbot, nothing was changed"
+    )]
+    Newer {
+        /// The object, file or tree.
+        place: String,
+        /// What it is, as `segment`.
+        what: &'static str,
+        /// Version of its form.
+        found: u64,
+        /// The newest version that can be read.
+        known: u8,
+    },
     /// Records are missing from the remote log.
     #[error("the remote log has no record #{from}..#{to} (before `{object}`)")]
     Gap {
@@ -135,6 +149,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// An object that a newer version of the software wrote.
+    pub(crate) fn newer(place: &str, what: &'static str, found: u64, known: u8) -> StoreError {
+        StoreError::Newer {
+            place: format!("`{place}`"),
+            what,
+            found,
+            known,
+        }
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -144,9 +168,10 @@ impl StoreError {
             }
             StoreError::Fenced { .. } => ErrorKind::Fenced,
             StoreError::Remote { .. } => ErrorKind::Transient,
-            StoreError::Locked { .. } | StoreError::Owned { .. } | StoreError::Invalid(_) => {
-                ErrorKind::Invalid
-            }
+            StoreError::Locked { .. }
+            | StoreError::Owned { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Invalid(_) => ErrorKind::Invalid,
             StoreError::NotLocal { .. } | StoreError::NotNext { .. } | StoreError::Internal(_) => {
                 ErrorKind::Internal
             }

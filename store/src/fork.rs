@@ -1,9 +1,10 @@
 //! Forking: a copy of the log as it was after one of its records, as a log of its own.
 //!
 //! Invariant: the fork holds the same records, byte for byte, up to the last whole command at or
-//! before the one that was asked for, the data keys and snapshots they name, and all blobs. It has no
-//! head, so whoever starts on it first owns it. The original is only read; the place of the fork
-//! must be empty and outside of it.
+//! before the one that was asked for, the data keys and snapshots they name, and all blobs. What was
+//! forgotten since stays forgotten: its keys do not go with it, and the records that say so are
+//! added at its end, as records of their own. It has no head, so whoever starts on it first owns it.
+//! The original is only read; the place of the fork must be empty and outside of it.
 
 use crate::error::StoreError;
 use crate::layout;
@@ -14,11 +15,13 @@ use crate::retry::retry;
 use crate::scan::Scan;
 use crate::settings::{FORK_SNAPSHOTS_MAX, StoreSettings};
 use moltbot_core::chain::{Cursor, Hash};
+use moltbot_core::codec;
+use moltbot_core::error::CodecError;
 use moltbot_core::event::Event;
 use moltbot_core::ids::{KeyId, Seq};
 use moltbot_core::record::Record;
 use object_store::path::Path;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Called with the records that go into the fork, in order.
 pub type See<'a> = dyn FnMut(&[Record]) -> Result<(), StoreError> + Send + 'a;
@@ -28,11 +31,12 @@ pub type See<'a> = dyn FnMut(&[Record]) -> Result<(), StoreError> + Send + 'a;
 pub struct Forked {
     /// What was found when it was read back.
     pub log: Verified,
+    /// The last record that it has in common with its original.
+    pub at: Cursor,
+    /// Records after that one: what was forgotten since.
+    pub tombstones: usize,
     /// Data keys in it.
     pub keys: usize,
-    /// Data keys that its records name and that are deleted by now: what they sealed stays
-    /// forgotten.
-    pub forgotten: usize,
     /// Blobs in it.
     pub blobs: usize,
     /// Snapshots in it.
@@ -75,10 +79,16 @@ async fn copy(
     at: Seq,
     see: &mut See<'_>,
 ) -> Result<Forked, StoreError> {
-    let named = copy_records(source, log, at, see).await?;
-    let from = source.replica();
+    let mut named = copy_records(source, log, at, see).await?;
+    let end = log.head();
+    let tombstones = forgotten_since(source, end, &named).await?;
+    for event in &tombstones {
+        let tombstone = entomb(event, log.head())?;
+        keep(log, &mut named, vec![tombstone], see).await?;
+    }
     let keys = copy_keys(source, log, &named).await?;
     let mut blobs = 0;
+    let from = source.replica();
     for blob in retry(&source.settings, || from.list(layout::BLOBS)).await? {
         blobs += usize::from(copy_object(source, log, blob).await?);
     }
@@ -94,37 +104,32 @@ async fn copy(
     }
     Ok(Forked {
         log: log.finish().await?,
-        forgotten: named.keys.len() - keys,
+        at: end,
+        tombstones: tombstones.len(),
         keys,
         blobs,
         snapshots,
     })
 }
 
-/// Copies the data keys; how many there are. One that was forgotten stays deleted, but one in use
-/// must be there: without it a gateway takes the log for damaged.
+/// Copies the data keys that are in use; how many there are.
 async fn copy_keys(source: &Scan, log: &mut NewLog, named: &Named) -> Result<usize, StoreError> {
-    let mut copied = 0;
-    for (key, scope) in &named.keys {
-        if copy_object(source, log, layout::key(key)).await? {
-            copied += 1;
-        } else if named.vault.get(scope) == Some(key) {
+    for key in &named.keys {
+        if !copy_object(source, log, layout::key(key)).await? {
             return Err(StoreError::Invalid(format!(
-                "the data key `keys/{key}`, which sealed content at that moment, is not there any \
-                 more, so no gateway would start on this fork; name a moment after it was deleted"
+                "the data key `keys/{key}` is not there, and no record says that it was forgotten, \
+                 so no gateway would start on this fork; put it back from a backup of the bucket"
             )));
         }
     }
-    Ok(copied)
+    Ok(named.keys.len())
 }
 
 /// What the records of a log name beside them.
 #[derive(Default)]
 struct Named {
-    /// Data keys, with what they seal.
-    keys: Vec<(KeyId, String)>,
-    /// The key of each scope that is in use.
-    vault: BTreeMap<String, KeyId>,
+    /// Data keys that are in use.
+    keys: BTreeSet<KeyId>,
     snapshots: BTreeMap<Seq, Hash>,
 }
 
@@ -132,12 +137,10 @@ impl Named {
     fn note(&mut self, record: &Record) {
         match record.event() {
             Ok(Event::DataKeyCreated(created)) => {
-                self.vault
-                    .insert(created.scope.clone(), created.key.clone());
-                self.keys.push((created.key, created.scope));
+                self.keys.insert(created.key);
             }
             Ok(Event::ContentForgotten(forgotten)) => {
-                self.vault.retain(|_, key| !forgotten.keys.contains(key));
+                self.keys.retain(|key| !forgotten.keys.contains(key));
             }
             Ok(Event::SnapshotTaken(taken)) => {
                 self.snapshots.insert(taken.seq, taken.object_hash);
@@ -145,6 +148,52 @@ impl Named {
             _ => {}
         }
     }
+}
+
+/// The records after the fork that forgot what these keys seal, cut down to these keys.
+async fn forgotten_since(
+    source: &Scan,
+    end: Cursor,
+    named: &Named,
+) -> Result<Vec<Record>, StoreError> {
+    let mut found = Vec::new();
+    let mut read = end;
+    loop {
+        let page = source.page(read, source.head().seq).await?;
+        let Some(last) = page.last() else {
+            return Ok(found);
+        };
+        read = last.cursor();
+        for mut record in page {
+            let Ok(Event::ContentForgotten(mut forgotten)) = record.event() else {
+                continue;
+            };
+            forgotten.keys.retain(|key| named.keys.contains(key));
+            if !forgotten.keys.is_empty() {
+                let event = Event::from(forgotten);
+                record.payload = event.encode().map_err(|error| cannot_add(&error))?;
+                record.version = event.version();
+                found.push(record);
+            }
+        }
+    }
+}
+
+/// A tombstone of the original as a record of the fork: the same event at the same time by the same
+/// actor.
+fn entomb(original: &Record, after: Cursor) -> Result<Record, StoreError> {
+    let seq = after.seq.next();
+    let record = Record {
+        seq,
+        cause: None,
+        correlation: seq,
+        ..original.clone()
+    };
+    codec::link(record, after.hash).map_err(|error| cannot_add(&error))
+}
+
+fn cannot_add(error: &CodecError) -> StoreError {
+    StoreError::Internal(format!("cannot add a record to a fork: {error}"))
 }
 
 async fn copy_records(

@@ -2,6 +2,7 @@
 pub mod anchor;
 pub mod blobs;
 pub mod catalog;
+pub mod checkpoint;
 pub mod claim;
 pub mod compact;
 pub mod compact_task;

@@ -1,8 +1,8 @@
 //! Writing a whole log into an empty place: what a fork and an import do.
 //!
 //! Invariant: it becomes a log at once or not at all. The first segment is put last, and without
-//! it the others are a gap that no gateway starts on; what a failed attempt wrote is removed as far
-//! as it can be. The records keep their bytes and hashes; segments are cut anew, never in the
+//! it the others are a gap that no gateway starts on; what an attempt wrote that failed before is
+//! removed as far as it can be. The records keep their bytes and hashes; segments are cut anew, never in the
 //! middle of a command.
 
 use crate::error::StoreError;
@@ -31,6 +31,7 @@ pub struct NewLog {
     settings: StoreSettings,
     /// The first segment, which makes it a log.
     first: Option<(Path, Bytes)>,
+    is_first_put: bool,
     head: Cursor,
     /// Records of the segment that is not cut yet.
     pending: Vec<Record>,
@@ -57,6 +58,7 @@ impl NewLog {
             replica: replica.clone(),
             settings: settings.clone(),
             first: None,
+            is_first_put: false,
             head: Cursor::START,
             pending: Vec::new(),
             pending_bytes: 0,
@@ -128,6 +130,7 @@ impl NewLog {
                 "there is no record to write".to_owned(),
             ));
         };
+        self.is_first_put = true;
         self.put(path, bytes).await?;
         self.landed().await?;
         let verify =
@@ -143,12 +146,15 @@ impl NewLog {
     }
 
     /// Removes what was written; called when the log is not to be. What cannot be removed is no log
-    /// and harms nobody.
+    /// and harms nobody. Once the first segment may be there nothing is removed: the log is whole
+    /// then, and to remove it piece by piece could leave a shorter one.
     pub async fn abandon(mut self) {
+        if self.is_first_put {
+            return;
+        }
         // What is under way must have landed before it can be removed.
         while self.uploads.next().await.is_some() {}
-        // The first segment goes first: from then on it is no log.
-        for path in self.written.iter().rev() {
+        for path in &self.written {
             if let Err(error) = self.replica.delete(path).await {
                 tracing::debug!(%error, %path, "what a failed attempt wrote stays");
             }

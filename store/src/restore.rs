@@ -187,6 +187,16 @@ pub async fn verify(
     settings: &StoreSettings,
     progress: &mut Progress<'_>,
 ) -> Result<Verified, StoreError> {
+    verify_each(replica, settings, progress, &mut |_| {}).await
+}
+
+/// [`verify`], and shows each record to `see`, in order, once it is verified.
+pub async fn verify_each(
+    replica: &Replica,
+    settings: &StoreSettings,
+    progress: &mut Progress<'_>,
+    see: &mut (dyn FnMut(&Record) + Send),
+) -> Result<Verified, StoreError> {
     let survey = survey(replica).await?;
     let mut verified = Verified {
         records: 0,
@@ -199,6 +209,7 @@ pub async fn verify(
     let all = (Seq::ZERO, survey.tail.cursor.seq);
     let mut chain = Chain::open(replica, &survey, all, settings.restore_concurrency);
     while let Some(link) = chain.next().await? {
+        link.records.iter().for_each(&mut *see);
         verified.records += link.records.len() as u64;
         verified.head = link.header.to();
         verified.segments += 1;

@@ -38,6 +38,15 @@ pub const CHECKPOINT_BATCH_BYTES: usize = 256 << 10;
 /// An object larger than this is not read; the largest snapshot fits.
 pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 
+/// A checkpoint; a larger one is not read.
+pub const CHECKPOINT_BYTES_MAX: usize = 4 << 10;
+/// Checkpoints that are never thinned out, the newest ones.
+pub const CHECKPOINTS_NEWEST_KEPT: usize = 64;
+/// Checkpoints of one place that are read when a log is held against them, the newest ones: they
+/// vouch for everything before.
+pub const CHECKPOINTS_READ_MAX: usize = 1_000;
+/// Checkpoints that are read at the same time.
+pub const CHECKPOINTS_READ_AT_ONCE: usize = 8;
 /// Content is sealed in pieces of this size. Part of the form: another one gives other names.
 pub const BLOB_CHUNK_BYTES: usize = 1 << 20;
 /// The largest object that holds a blob or a part of one.

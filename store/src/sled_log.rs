@@ -62,8 +62,9 @@ pub struct SledLog {
 impl SledLog {
     /// Opens or creates the log in this directory and verifies all of it.
     ///
-    /// `Locked` when another process has it open, `Corrupt` or `Codec` (naming the first bad seq)
-    /// when it is damaged, `Disk` when the system refuses.
+    /// `Locked` when another process has it open, `Newer` when a newer version of this software
+    /// wrote it (then nothing is touched), `Corrupt` or `Codec` (naming the first bad seq) when it is
+    /// damaged, `Disk` when the system refuses.
     pub fn open(path: &Path, settings: &StoreSettings) -> Result<SledLog, StoreError> {
         // sled asserts much of what it reads from its file.
         catch_unwind(|| SledLog::open_verified(path, settings)).unwrap_or_else(|_| {
@@ -75,8 +76,8 @@ impl SledLog {
     }
 
     /// Opens the log; one that does not open or verify is moved to `<path>.damaged-<n>` and an
-    /// empty one takes its place, to be restored from the remote log. `Locked` and `Disk` are
-    /// errors: nothing is moved.
+    /// empty one takes its place, to be restored from the remote log. `Locked`, `Newer` and
+    /// `Disk` are errors: nothing is moved.
     pub fn open_or_set_aside(path: &Path, settings: &StoreSettings) -> Result<Opened, StoreError> {
         set_aside::open(path, settings)
     }
@@ -92,6 +93,7 @@ impl SledLog {
     }
 
     fn open_verified(path: &Path, settings: &StoreSettings) -> Result<SledLog, StoreError> {
+        Tail::check_form(path)?;
         let disk = Disk::open(path, settings)?;
         let base = groups::base(disk.log())?;
         let in_sled = verify::verify(disk.log(), base)?;

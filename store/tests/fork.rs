@@ -6,7 +6,7 @@ use bytes::Bytes;
 use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::codec;
 use moltbot_core::content::DataKey;
-use moltbot_core::event::{DataKeyCreated, Event, SnapshotTaken, WriterStarted};
+use moltbot_core::event::{ContentForgotten, DataKeyCreated, Event, SnapshotTaken, WriterStarted};
 use moltbot_core::ids::{Epoch, KeyId, Seq};
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
@@ -14,7 +14,7 @@ use moltbot_store::blobs;
 use moltbot_store::claim::{ClaimRequest, claim};
 use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::fork::fork;
-use moltbot_store::keys::Keyring;
+use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::layout;
 use moltbot_store::log::EventLog;
 use moltbot_store::memory_log::MemoryLog;
@@ -102,7 +102,7 @@ async fn ship(replica: &Replica, log: &[Record]) {
 }
 
 async fn put_key(replica: &Replica, id: &str) {
-    let keyring = Keyring::in_memory(None);
+    let keyring = Keyring::in_memory(MasterKeys::default());
     let id = KeyId::from(id);
     keyring.create(&[(id.clone(), DataKey([7; 32]))]).unwrap();
     let object = keyring.object(&id).unwrap();
@@ -131,13 +131,14 @@ async fn start(replica: &Replica, instance: &str) -> Result<Epoch, StoreError> {
         software: "test".to_owned(),
         nonce: instance.to_owned(),
     };
-    let (mut log, keyring) = (MemoryLog::new(), Keyring::in_memory(None));
+    let (mut log, keyring) = (MemoryLog::new(), Keyring::in_memory(MasterKeys::default()));
     let claimed = claim(
         replica,
         &mut log,
         &keyring,
         &request,
         &settings(),
+        &mut |_| false,
         &mut |_, _| {},
     )
     .await?;
@@ -186,7 +187,7 @@ async fn a_fork_ends_with_a_whole_command_and_anybody_may_start_on_it() {
 }
 
 #[tokio::test]
-async fn snapshots_blobs_and_deleted_keys_go_with_the_records_that_name_them() {
+async fn snapshots_blobs_and_keys_go_with_the_records_that_name_them() {
     let source = place("source");
     let mut log = Vec::new();
     add(&mut log, started(1), 1, None);
@@ -215,7 +216,7 @@ async fn snapshots_blobs_and_deleted_keys_go_with_the_records_that_name_them() {
     let blob = Bytes::from_static(b"sealed");
     let hash = blobs::put(&source, blob.clone()).await.unwrap();
 
-    // The key that was in use then is deleted by now, and nothing takes its place: no log.
+    // A key is gone, and no record says why: no log.
     let target = place("damaged");
     put_key(&source, "new").await;
     let error = forked(&source, &target, 5).await.unwrap_err();
@@ -226,19 +227,66 @@ async fn snapshots_blobs_and_deleted_keys_go_with_the_records_that_name_them() {
         "what was written is removed"
     );
 
-    // Afterwards another key took its place.
+    put_key(&source, "old").await;
     let target = place("whole");
     let scan = Scan::open(&source, &settings()).await.unwrap();
     let done = fork(&scan, &target, Seq(9), &settings(), &mut |_| Ok(()))
         .await
         .unwrap();
-    assert_eq!(
-        (done.keys, done.forgotten, done.blobs, done.snapshots),
-        (1, 1, 1, 2)
-    );
+    assert_eq!((done.keys, done.blobs, done.snapshots), (2, 1, 2));
+    assert_eq!((done.at, done.tombstones), (done.log.head, 0));
     assert_eq!(blobs::get(&target, &hash).await.unwrap(), Some(blob));
     let newest_first = [taken[5], taken[3]];
     assert_eq!(snapshot::list(&target).await.unwrap(), newest_first);
+}
+
+#[tokio::test]
+async fn what_was_forgotten_since_stays_forgotten_in_a_fork() {
+    let source = place("source");
+    let mut log = Vec::new();
+    add(&mut log, started(1), 1, None);
+    add(&mut log, key_created("k1", "s|a"), 2, None);
+    add(&mut log, key_created("k2", "s|b"), 3, None);
+    let forgotten = |keys: &[&str]| ContentForgotten {
+        subject: "session/s".to_owned(),
+        keys: keys.iter().map(|key| KeyId::from(*key)).collect(),
+    };
+    add(&mut log, key_created("k3", "s|c"), 4, None);
+    add(&mut log, forgotten(&["k1", "k3"]), 5, None);
+    add(&mut log, forgotten(&["k9"]), 6, None);
+    ship(&source, &log).await;
+    // Of what was forgotten one key is deleted by now, another one not yet.
+    for key in ["k2", "k3"] {
+        put_key(&source, key).await;
+    }
+    let scan = Scan::open(&source, &settings()).await.unwrap();
+    for (at, keys, tombstone) in [
+        (1, &[][..], None),
+        (3, &["k2"], Some(forgotten(&["k1"]))),
+        (4, &["k2"], Some(forgotten(&["k1", "k3"]))),
+        (5, &["k2"], None),
+        (6, &["k2"], None),
+    ] {
+        let target = place(&format!("fork-{at}"));
+        let mut seen = 0;
+        let mut see = |records: &[Record]| {
+            seen += records.len();
+            Ok(())
+        };
+        let done = fork(&scan, &target, Seq(at), &settings(), &mut see).await;
+        let done = done.unwrap();
+        assert_eq!(done.at.seq, Seq(at));
+        let found = restored(&target).await;
+        let (kept, added) = found.split_at(usize::try_from(at).unwrap());
+        assert_eq!(kept, &log[..kept.len()]);
+        assert_eq!((done.tombstones, seen), (added.len(), found.len()));
+        let added: Vec<Event> = added.iter().map(|record| record.event().unwrap()).collect();
+        let expected: Vec<Event> = tombstone.into_iter().map(Event::from).collect();
+        assert_eq!(added, expected, "at {at}");
+        let names = target.list(layout::KEYS).await.unwrap();
+        let names: Vec<&str> = names.iter().filter_map(|path| path.filename()).collect();
+        assert_eq!(names, keys, "at {at}");
+    }
 }
 
 #[tokio::test]

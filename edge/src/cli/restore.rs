@@ -100,16 +100,17 @@ fn tell(forked: &Forked, at: Seq, model: &Model, target: &Replica) {
     ));
     say(format_args!("head:   {}", log.head));
     say(format_args!("to:     {}", target.location));
-    if log.head.seq < at {
+    if forked.at.seq < at {
         say(format_args!(
             "note:   record #{at} is in the middle of a command, and half of one is never kept: \
-             the fork ends before it"
+             the fork ends before it, with #{}",
+            forked.at.seq
         ));
     }
-    if forked.forgotten > 0 {
+    if forked.tombstones > 0 {
         say(format_args!(
-            "note:   {} data keys were deleted since; what they sealed stays unreadable",
-            forked.forgotten
+            "note:   what was forgotten since stays forgotten: {} records after #{} say so",
+            forked.tombstones, forked.at.seq
         ));
     }
     let due = model.state.outbox.len();

@@ -105,6 +105,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
         backups: Backups::default(),
         channels: Channels::default(),
         files: Files::new(settings),
+        checkpoints: None,
         role: Role::Follower(following),
         ack: None,
     });

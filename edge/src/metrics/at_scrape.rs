@@ -1,6 +1,7 @@
 //! What is read from the gateway when somebody asks for metrics.
 
 use super::{FloatGauge, InState, Metrics, process};
+use crate::checkpoints::Checkpoints;
 use crate::gateway::{Gateway, Phase, Running};
 use crate::stamp;
 use moltbot_core::delivery::DeliveryStatus;
@@ -41,6 +42,7 @@ pub(super) struct AtScrape {
     follower_lag_seconds: FloatGauge,
     follower_contact_age_seconds: FloatGauge,
     orphans: Gauge,
+    checkpoint_age: FloatGauge,
     outbox: Gauge,
     runs_live: Gauge,
     deliveries: Family<InState, Gauge>,
@@ -105,6 +107,12 @@ impl AtScrape {
             self.lag_seconds.clone(),
         );
         self.register_follower(r);
+        r.register_with_unit(
+            "checkpoint_age",
+            "Age of the newest signed checkpoint; NaN before the first",
+            Unit::Seconds,
+            self.checkpoint_age.clone(),
+        );
         let counters = [
             (
                 "ship_puts",
@@ -237,6 +245,12 @@ impl AtScrape {
         self.lag_bytes.set(int(ship.lag_bytes));
         let lag_ms = i64::try_from(ship.lag_ms(now_ms)).unwrap_or(i64::MAX);
         self.lag_seconds.set(seconds(lag_ms));
+        let signed_at = running
+            .checkpoints
+            .as_ref()
+            .and_then(Checkpoints::newest_at);
+        let age = signed_at.map(|at| seconds(stamp::now().since_ms(at)));
+        self.checkpoint_age.set(age.unwrap_or(f64::NAN));
         self.ship_failing
             .set(i64::from(ship.failing_since_ms.is_some()));
         let compaction = running.backups.compaction();

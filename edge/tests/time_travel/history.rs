@@ -13,7 +13,7 @@ use moltbot_core::time::Timestamp;
 use moltbot_edge::time_travel::diff::{Change, Kind};
 use moltbot_edge::view::Model;
 use moltbot_edge::writer::recorder::Recorder;
-use moltbot_store::keys::{Keyring, keys_in};
+use moltbot_store::keys::{Keyring, MasterKeys, keys_in};
 use moltbot_store::layout;
 use moltbot_store::log::LogReader;
 use moltbot_store::memory_log::MemoryLog;

@@ -14,7 +14,7 @@ use moltbot_store::layout;
 use moltbot_store::new_log::NewLog;
 use moltbot_store::restore::Verified;
 use moltbot_store::settings::StoreSettings;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -87,14 +87,14 @@ async fn write(
 /// Whether a gateway would start on what is in the file.
 fn check(path: &Path, keys: &[(KeyId, Bytes)]) -> Result<(), Failure> {
     let refuse = |why: String| Failure::new(Exit::Configuration, why);
-    let mut vault: BTreeMap<String, KeyId> = BTreeMap::new();
+    let mut in_use: BTreeSet<KeyId> = BTreeSet::new();
     let contents = read_through(path, |record| {
         match record.event() {
             Ok(Event::DataKeyCreated(created)) => {
-                vault.insert(created.scope, created.key);
+                in_use.insert(created.key);
             }
             Ok(Event::ContentForgotten(forgotten)) => {
-                vault.retain(|_, key| !forgotten.keys.contains(key));
+                in_use.retain(|key| !forgotten.keys.contains(key));
             }
             _ => {}
         }
@@ -108,7 +108,7 @@ fn check(path: &Path, keys: &[(KeyId, Bytes)]) -> Result<(), Failure> {
         )));
     }
     let is_missing = |key: &&KeyId| !keys.iter().any(|(id, _)| id == *key);
-    let missing = vault.values().filter(is_missing).count();
+    let missing = in_use.iter().filter(is_missing).count();
     if missing == 0 {
         return Ok(());
     }

@@ -264,7 +264,7 @@ async fn ship(
                     from,
                     bytes_max,
                 } => {
-                    let read = disk.read_whole(from, bytes_max);
+                    let read = setup.local.read_whole(from, bytes_max);
                     let outcome = read.map_or_else(Outcome::Failed, Outcome::Records);
                     request = Some(Box::pin(async move { Some(Input::Done { op, outcome }) }));
                 }
@@ -323,6 +323,8 @@ async fn save_tail(world: &Rc<World>, setup: &ShipSetup, after: Cursor) {
             Err(error) if error.kind() == ErrorKind::Transient => {
                 Rc::clone(&world.clock).sleep(200).await;
             }
+            // It is still on this disk; the next start keeps it.
+            Err(error) if error.kind() == ErrorKind::Disk => return,
             Err(error) => return world.violation(&format!("cannot keep a tail: {error}")),
         }
     }
