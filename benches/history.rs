@@ -6,40 +6,82 @@ use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::codec;
 use moltbot_core::content::Content;
 use moltbot_core::event::{
-    CommandRecorded, Event, MessageReceived, RunCompleted, RunRequested, RunStarted,
-    SessionCreated, Usage,
+    CommandRecorded, DataKeyCreated, Event, MessageReceived, RunCompleted, RunRequested,
+    RunStarted, SessionCreated, Usage,
 };
-use moltbot_core::ids::{RunId, SessionId, hex};
+use moltbot_core::ids::{KeyId, RunId, Seq, SessionId, hex};
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
 
 const SESSIONS: usize = 200;
 const RECORDS_PER_TURN: usize = 5;
+/// One data key for each side of a conversation, and the event that makes the conversation.
+const RECORDS_PER_SESSION: usize = 3;
+const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1_000;
+/// How long a command's key is remembered.
+const KEY_TTL_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
-/// About so many linked records, from the first: whole turns, spread over many conversations.
+/// About so many linked records, from the first: a year of whole turns, spread over many
+/// conversations.
 ///
 /// # Panics
 /// When an event does not fit a record, which none of these does.
 pub fn records(count: usize) -> Vec<Record> {
-    let mut history = History::default();
-    for session in 0..SESSIONS {
-        let key = format!("agent:main:bench-{session}");
-        let session = SessionId::from(id("session", session));
-        history.append(SessionCreated { session, key });
-    }
-    for turn in 0..count.saturating_sub(SESSIONS) / RECORDS_PER_TURN {
-        history.turn(turn);
-    }
-    history.records
+    let mut history = History::of(count);
+    history.grow(count);
+    history.take()
 }
 
-#[derive(Default)]
-struct History {
+/// A history that grows.
+pub struct History {
     records: Vec<Record>,
     head: Cursor,
+    step_ms: i64,
+    turns: usize,
 }
 
 impl History {
+    /// The beginning of one that will have about so many records in a year.
+    pub fn of(count: usize) -> History {
+        let mut history = History {
+            records: Vec::new(),
+            head: Cursor::START,
+            step_ms: YEAR_MS / i64::try_from(count.max(1)).unwrap_or(YEAR_MS),
+            turns: 0,
+        };
+        for session in 0..SESSIONS {
+            let key = format!("agent:main:bench-{session}");
+            let session = SessionId::from(id("session", session));
+            for author in ["operator", "assistant"] {
+                history.append(DataKeyCreated {
+                    key: KeyId(id(author, history.records.len())),
+                    scope: format!("session/{session}|{author}"),
+                });
+            }
+            history.append(SessionCreated { session, key });
+        }
+        history
+    }
+
+    /// Whole turns, to about so many records in all.
+    pub fn grow(&mut self, count: usize) {
+        let turns = count.saturating_sub(SESSIONS * RECORDS_PER_SESSION) / RECORDS_PER_TURN;
+        while self.turns < turns {
+            self.turn(self.turns);
+            self.turns += 1;
+        }
+    }
+
+    /// The records since the last time.
+    pub fn take(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    fn at(&self, seq: Seq) -> Timestamp {
+        let since = i64::try_from(seq.0).unwrap_or_default() * self.step_ms;
+        Timestamp(1_800_000_000_000 + since)
+    }
+
     fn turn(&mut self, turn: usize) {
         let session = SessionId::from(id("session", turn % SESSIONS));
         let run = RunId::from(id("run", turn));
@@ -58,7 +100,7 @@ impl History {
         self.append(CommandRecorded {
             key: half(turn),
             payload: half(turn + 1),
-            expires_at: Timestamp(i64::MAX),
+            expires_at: Timestamp(self.at(self.head.seq).0 + KEY_TTL_MS),
         });
         self.append(RunStarted {
             run: run.clone(),
@@ -83,7 +125,8 @@ impl History {
         });
     }
 
-    fn append(&mut self, event: impl Into<Event>) {
+    /// One record more.
+    pub fn append(&mut self, event: impl Into<Event>) {
         let event = event.into();
         let seq = self.head.seq.next();
         let Ok(payload) = event.encode() else {
@@ -91,7 +134,7 @@ impl History {
         };
         let record = Record {
             seq,
-            at: Timestamp(1_800_000_000_000 + i64::try_from(seq.0).unwrap_or_default()),
+            at: self.at(seq),
             actor: Actor::Local.to_string(),
             cause: None,
             correlation: seq,

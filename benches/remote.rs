@@ -1,11 +1,13 @@
 //! A remote log in an S3 server of this process, filled as the shipper fills it.
 
 use crate::s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
-use moltbot_core::ids::{Epoch, InstanceId, Seq};
+use moltbot_core::content::DataKey;
+use moltbot_core::ids::{Epoch, InstanceId, KeyId, Seq};
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
 use moltbot_store::error::StoreError;
 use moltbot_store::head::{self, Head};
+use moltbot_store::keys::{Keyring, MasterKeys, keys_in};
 use moltbot_store::layout;
 use moltbot_store::replica::{Replica, ReplicaOptions};
 use moltbot_store::segment;
@@ -32,14 +34,34 @@ pub(crate) async fn fill(
     records: &[Record],
     per_segment: usize,
 ) -> Result<usize, StoreError> {
-    let owner = InstanceId::from(INSTANCE);
     let claim = Head {
-        owner: owner.clone(),
+        owner: InstanceId::from(INSTANCE),
         at: Timestamp(1_800_000_000_000),
         from_seq: Seq(1),
         nonce: "bench".to_owned(),
     };
     head::create(replica, Epoch(1), &claim).await?;
+    ship(replica, records, per_segment).await
+}
+
+/// Stores more records in segments of so many; how many those are. Data keys go before them.
+pub(crate) async fn ship(
+    replica: &Replica,
+    records: &[Record],
+    per_segment: usize,
+) -> Result<usize, StoreError> {
+    let owner = InstanceId::from(INSTANCE);
+    let keyring = Keyring::in_memory(MasterKeys::default());
+    let new: Vec<(KeyId, DataKey)> = keys_in(records)
+        .into_iter()
+        .map(|id| (id, DataKey([7; 32])))
+        .collect();
+    keyring.create(&new)?;
+    for (id, _) in new {
+        if let Some(object) = keyring.object(&id) {
+            replica.create(&layout::key(&id), object).await?;
+        }
+    }
     let mut segments = 0;
     for records in records.chunks(per_segment) {
         let bytes = segment::encode(Epoch(1), &owner, records)?;

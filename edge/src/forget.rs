@@ -6,9 +6,10 @@
 //! is tried until it is done, by this process or a later one. A key that comes back is deleted again
 //! at the next start.
 
+use crate::ack::Replication;
 use crate::exit::Failure;
 use crate::gateway::{Gateway, Running, Stop};
-use crate::limits::{FORGET_RETRY_MS, FORGET_WAIT_MS, REPLICATION_WAIT_MS};
+use crate::limits::{FORGET_RETRY_MS, FORGET_WAIT_MS};
 use crate::present;
 use crate::reader::Reader;
 use crate::writer::{Intent, Refused};
@@ -138,7 +139,8 @@ pub async fn forget(running: &Running, actor: Actor, subject: Subject) -> Result
     for (seq, _) in &accepted.events {
         stop_run(running, *seq);
     }
-    let replicated = running.replicated(accepted.seq, REPLICATION_WAIT_MS).await;
+    let replication = running.acknowledge(accepted.seq).await;
+    let replicated = replication == Replication::Replicated;
     let recorded: BTreeSet<Seq> = accepted.events.iter().map(|(seq, _)| *seq).collect();
     let is_deleted = || {
         running.view.read(|model| {
@@ -162,7 +164,7 @@ pub async fn forget(running: &Running, actor: Actor, subject: Subject) -> Result
         "ok": true,
         "subject": name,
         "seq": accepted.seq,
-        "replication": if replicated { "replicated" } else { "pending_replication" },
+        "replication": replication,
         "keys": keys,
         "texts": texts,
         "deleted": is_deleted(),

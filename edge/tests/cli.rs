@@ -48,7 +48,7 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 29] = [
+    let commands: [&[&str]; 34] = [
         &[],
         &["serve"],
         &["follow"],
@@ -76,6 +76,11 @@ fn every_command_explains_itself() {
         &["log", "orphans"],
         &["log", "orphans", "list"],
         &["log", "orphans", "export"],
+        &["workspace"],
+        &["workspace", "record"],
+        &["workspace", "list"],
+        &["workspace", "restore"],
+        &["workspace", "status"],
         &["restore"],
         &["doctor"],
     ];

@@ -10,6 +10,8 @@
 )]
 #![allow(unreachable_pub, reason = "a module of a test has no outside")]
 
+#[path = "follow/forgetting.rs"]
+mod forgetting;
 #[path = "follow/refusals.rs"]
 mod refusals;
 #[path = "follow/remote.rs"]

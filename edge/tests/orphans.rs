@@ -72,6 +72,14 @@ fn lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
+/// The records of an export: what stands between its first and its last line.
+fn records(export: &str) -> Vec<Value> {
+    let mut lines = lines(export);
+    assert_eq!(lines.remove(0)["format"], "moltbot-log-export");
+    assert!(lines.pop().unwrap()["end"].is_object());
+    lines
+}
+
 /// Asks for the storage status until it counts the orphans.
 async fn counted(client: &mut Client, count: u64) -> Value {
     let deadline = Instant::now() + PATIENCE;
@@ -113,8 +121,13 @@ async fn what_did_not_get_into_the_log_is_listed_and_exported_and_stays_where_it
     let (code, out, said) = lost.owner.run(&["log", "orphans", "export", &name[..12]]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("whole") && said.contains(&words), "{said}");
-    let (exported, log) = (lines(&out), lost.owner.run(&["log", "export"]).1);
-    let log = lines(&log);
+    // The form of the log's own export: a person checks it without this gateway, or any.
+    let file = lost.owner.path().join("orphan.jsonl");
+    std::fs::write(&file, &out).unwrap();
+    let verified = lost.owner.run(&["log", "verify", file.to_str().unwrap()]);
+    assert_eq!(verified.0, 0, "{verified:?}");
+    let (exported, log) = (records(&out), lost.owner.run(&["log", "export"]).1);
+    let log = records(&log);
     assert_eq!(exported.len() as u64, row["records"].as_u64().unwrap());
     let kinds: Vec<&str> = exported
         .iter()

@@ -112,9 +112,9 @@ pub async fn next(
 }
 
 /// Keeps the keyring in step with records that are about to be shown: the one place where a copy
-/// gets data keys after its start. A key
-/// that is not in the remote log any more was forgotten after these records were written; the
-/// record that says so comes later.
+/// gets data keys after its start; whoever folds the records drops those that were forgotten. A key
+/// that is not in the remote log any more was forgotten after these records were written; the record
+/// that says so comes later.
 pub async fn keep_keys(
     replica: &Replica,
     keyring: &Keyring,

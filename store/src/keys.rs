@@ -182,7 +182,7 @@ impl Keyring {
         let missing = listed.filter(|id| self.entry(id).is_none() && !self.is_concealed(id));
         let entries: Vec<(KeyId, Entry)> = stream::iter(missing)
             .map(|id| self.fetch(replica, id))
-            .buffer_unordered(settings.restore_concurrency)
+            .buffer_unordered(settings.keys_concurrency)
             .try_filter_map(|found| async { Ok(found) })
             .try_collect()
             .await?;

@@ -147,6 +147,8 @@ pub struct StoreSettings {
     pub retry_ms_max: u64,
     /// Objects read at the same time.
     pub restore_concurrency: usize,
+    /// Data keys read at the same time; each is some bytes, and a start waits for all of them.
+    pub keys_concurrency: usize,
     /// A local log that is so many records behind is begun anew at a snapshot.
     pub behind_records_max: u64,
     /// What is merged into one object, as stored. A reader of old history reads all of it.
@@ -183,6 +185,7 @@ impl Default for StoreSettings {
             retry_ms_min: 200,
             retry_ms_max: 30_000,
             restore_concurrency: 32,
+            keys_concurrency: 128,
             behind_records_max: 20_000,
             compact_bytes_max: 4 << 20,
             compact_segments_min: 32,

@@ -132,7 +132,7 @@ async fn dispatch(cli: Cli) -> Result<Served, Failure> {
     };
     let settings = Settings::read(&flags, &settings::process_env)?;
     match cli.command {
-        None | Some(Verb::Serve(_)) => return serve::serve(settings).await,
+        None | Some(Verb::Serve(_)) => return Box::pin(serve::serve(settings)).await,
         Some(Verb::Follow) => return follow::follow(settings).await,
         Some(Verb::Devices(verb)) => devices::run(&settings, verb).await?,
         Some(Verb::Peers(verb)) => peers::run(&settings, verb).await?,

@@ -1,8 +1,9 @@
 //! `moltbot log orphans …`: the tails that lost against another writer, for people who want to know
 //! what was in them. Reads the remote log, changes nothing, and merges nothing.
 
-use super::log;
-use super::say;
+use super::log::replica;
+use super::output::Output;
+use super::{say, say_aside};
 use crate::boot::SOFTWARE;
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
@@ -36,7 +37,7 @@ pub(super) enum Verb {
 }
 
 pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> {
-    let replica = log::replica(settings)?;
+    let replica = replica(settings)?;
     match verb {
         Verb::List { json } => list(&replica, json).await,
         Verb::Export { name, first } => export(&replica, &name, first.map(Seq)).await,
@@ -156,10 +157,10 @@ async fn export(replica: &Replica, name: &str, first: Option<Seq>) -> Result<(),
             orphan.name
         )));
     };
-    print(tail)?;
     let survey = restore::survey(replica).await?;
     let fork = orphans::fork(replica, &survey, tail).await?;
-    note(&format!(
+    write(tail)?;
+    say_aside(format_args!(
         "whole: {} records, {}",
         tail.records.len(),
         words(fork, tail)
@@ -167,39 +168,29 @@ async fn export(replica: &Replica, name: &str, first: Option<Seq>) -> Result<(),
     Ok(())
 }
 
-/// Prints a tail in the form that `moltbot log verify FILE` checks.
-fn print(tail: &Tail) -> Result<(), Failure> {
-    let seq = |record: Option<&Record>| record.map_or(tail.from.seq, |record| record.seq);
+/// In the form that `moltbot log verify FILE` checks.
+fn write(tail: &Tail) -> Result<(), Failure> {
+    let mut output = Output::standard();
+    let head = tail.records.last().map_or(tail.from, Record::cursor);
     let header = Header {
         format: FORMAT.to_owned(),
         version: VERSION,
         software: SOFTWARE.to_owned(),
-        from: seq(tail.records.first()),
-        to: seq(tail.records.last()),
+        from: tail.from.seq.next(),
+        to: head.seq,
         filter: Filter::default(),
         opened: false,
     };
-    say(export::text(&header));
+    output.line(export::text(&header))?;
     for record in &tail.records {
         let line = Line::of(record, None).map_err(|error| StoreError::Codec {
             place: format!("record #{}", record.seq),
             error,
         })?;
-        say(export::text(&line));
+        output.line(export::text(&line))?;
     }
-    let end = End {
-        records: tail.records.len() as u64,
-        head: tail.records.last().map_or(tail.from, Record::cursor),
-    };
-    say(export::text(&Footer { end }));
-    Ok(())
-}
-
-/// Says something beside the lines that a program reads.
-#[expect(
-    clippy::print_stderr,
-    reason = "this is where the command line speaks to a person"
-)]
-fn note(text: &str) {
-    eprintln!("{text}");
+    let records = tail.records.len() as u64;
+    let end = End { records, head };
+    output.line(export::text(&Footer { end }))?;
+    output.finish()
 }

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
 use crate::storage::Backups;
-use crate::view::View;
+use crate::view::{Model, View};
 use crate::workspace::Files;
 use crate::writer::Commands;
 use moltbot_agent::Provider;
@@ -53,7 +53,7 @@ pub(super) struct Copy {
 pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
     let settings = &gateway.settings;
     let replica = open_replica(settings)?;
-    let bounds = StoreSettings::default();
+    let bounds = settings.store.clone();
     let (log, keyring) = open_log(settings, &bounds).await?;
     let mut copy = Copy {
         replica,
@@ -63,9 +63,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
     };
     let surveyed = copy.catch_up_at_start(gateway).await?;
     let model = snapshots::rebuild(None, &*copy.log.reader(), &gateway.phase)?;
-    let forgotten: Vec<KeyId> = model.state.vault.forgotten().cloned().collect();
-    copy.keyring.conceal(&forgotten);
-    copy.keyring.remove(&forgotten)?;
+    copy.drop_forgotten(&model)?;
     let head = copy.log.head();
     let epoch = model.state.storage.epoch;
     info!(head = head.seq.0, epoch = epoch.0, "the copy is open");
@@ -148,7 +146,7 @@ async fn open_log(
                 "the copy was damaged; it is kept aside and read anew from the remote log"
             );
         }
-        let keyring = Keyring::open(opened.log.path(), masters)?;
+        let keyring = Keyring::open(&path, masters)?;
         Ok((opened.log, keyring))
     };
     let opened = tokio::task::spawn_blocking(open).await;
@@ -164,6 +162,14 @@ fn written_at(copy: &Copy, head: Cursor) -> Result<Timestamp, Failure> {
 }
 
 impl Copy {
+    /// Keys that were forgotten while this copy was read, or that came back after that.
+    fn drop_forgotten(&self, model: &Model) -> Result<(), Failure> {
+        let forgotten: Vec<KeyId> = model.state.vault.forgotten().cloned().collect();
+        self.keyring.conceal(&forgotten);
+        self.keyring.remove(&forgotten)?;
+        Ok(())
+    }
+
     /// Brings the copy to the end of the remote log. Without a copy that takes as long as it takes;
     /// with one, a remote log that cannot be reached is left for later: `None`.
     async fn catch_up_at_start(

@@ -1,6 +1,6 @@
 //! `moltbot follow`: a read-only copy of the log that another gateway writes.
 //!
-//! [`copy`] opens the copy and brings it to the end of the remote log, [`task`] follows from there,
+//! `copy` opens the copy and brings it to the end of the remote log, `task` follows from there,
 //! [`status`] says how far it is.
 //!
 //! Invariant: a follower claims nothing and writes nothing into the remote log; what it shows was
@@ -37,7 +37,7 @@ use tracing::info;
 pub const CODE: &str = "read_only_follower";
 
 /// What may be asked of a follower beside `log.…`; a method that is not here is refused.
-const READS: [&str; 12] = [
+const READS: [&str; 14] = [
     "channels.status",
     "chat.history",
     "config.get",
@@ -50,6 +50,8 @@ const READS: [&str; 12] = [
     "status",
     "storage.status",
     "system-presence",
+    "workspace.get",
+    "workspace.list",
 ];
 
 /// Follows until a signal, an operator or a failure ends it.

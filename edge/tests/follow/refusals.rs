@@ -30,6 +30,8 @@ async fn whatever_would_be_recorded_is_refused_with_the_name_of_the_writer() {
         "status",
         "storage.status",
         "system-presence",
+        "workspace.get",
+        "workspace.list",
     ];
     let mut refused = Vec::new();
     let methods = client.hello["features"]["methods"]

@@ -59,8 +59,13 @@ async fn a_follower_of_a_bucket_may_only_read_and_outlives_its_absence() {
         .await;
     assert_eq!(metrics.status, 200);
 
-    // Also a start finds the copy enough, and says that it heard from nobody.
+    // Also a start finds the copy enough, and says that it heard from nobody: where there is nobody,
+    // and where somebody takes requests and says nothing.
     follower.kill();
+    let mut follower = reading.follow();
+    follower.kill();
+    server.becomes(Some(Fault::Silent));
+    server.start();
     let follower = reading.follow();
     let mut reader = device.connect(&follower, &ALL).await.unwrap();
     assert_eq!(reader.history("main").await, history);
@@ -68,6 +73,7 @@ async fn a_follower_of_a_bucket_may_only_read_and_outlives_its_absence() {
     assert_eq!(status["follower"]["lastContactAt"], Value::Null, "{status}");
     assert!(status["follower"]["lagMs"].as_i64() > Some(0), "{status}");
 
+    server.stop();
     server.becomes(None);
     server.start();
     let writer = writing.start();

@@ -15,7 +15,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
@@ -46,6 +46,11 @@ pub enum Fault {
     OverwritesHalf,
     /// It takes requests and says nothing.
     Silent,
+    /// It is far away: every answer takes this much longer.
+    Slow {
+        /// In milliseconds.
+        by_ms: u64,
+    },
 }
 
 impl Fault {
@@ -218,6 +223,9 @@ async fn accept(
                     }
                     if fault == Fault::Silent {
                         std::future::pending::<()>().await;
+                    }
+                    if let Fault::Slow { by_ms } = fault {
+                        tokio::time::sleep(Duration::from_millis(by_ms)).await;
                     }
                     if fault == Fault::IgnoresConditions && request.method() == Method::PUT {
                         let path = request.uri().path().trim_start_matches('/');
