@@ -97,6 +97,7 @@ impl Running {
             &keyring,
             &request,
             &settings,
+            &mut |_| false,
             &mut |_, _| {},
         )
         .await?;

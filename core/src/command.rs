@@ -8,6 +8,7 @@ use crate::ids::{
     DeliveryId, DeviceId, Entropy, Epoch, FileId, InstanceId, KeyId, PeerId, PrincipalId,
     RequestId, RunId, Seq,
 };
+use crate::storage::CheckpointKey;
 use crate::time::Timestamp;
 
 /// An intent, stamped from outside.
@@ -158,6 +159,11 @@ pub enum Action {
         object_hash: Hash,
         /// The size of the object.
         bytes: u64,
+    },
+    /// Checkpoints are signed with this key from now on. Nothing changes when they are already.
+    UseCheckpointKey {
+        /// The public part of it.
+        public_key: CheckpointKey,
     },
     /// Strangers were refused.
     RecordRefusals {

@@ -8,8 +8,8 @@ use crate::command::{Action, Command};
 use crate::content::Content;
 use crate::error::Rejection;
 use crate::event::{
-    CommandRecorded, DataKeyCreated, DurabilityLowered, Event, SnapshotTaken, StrangersRefused,
-    WriterStarted,
+    CheckpointKeyUsed, CommandRecorded, DataKeyCreated, DurabilityLowered, Event, SnapshotTaken,
+    StrangersRefused, WriterStarted,
 };
 use crate::ids::{Entropy, KeyId, Seq};
 use crate::limits::{IDEMPOTENCY_TTL_MS, INLINE_TEXT_BYTES_MAX};
@@ -27,11 +27,8 @@ pub enum Decision {
 
 /// Decides on a command.
 pub fn decide(state: &State, command: &Command) -> Result<Decision, Rejection> {
-    if let Some(seq) = state.unknown_critical {
-        return Err(Rejection::new(
-            "read_only",
-            format!("record #{seq} is of a kind this version does not know; update the gateway"),
-        ));
+    if let Some(unknown) = &state.unknown_critical {
+        return Err(Rejection::new("read_only", unknown.to_string()));
     }
     let mut draft = Draft::new(state, command);
     if let Some(idempotency) = &command.idempotency {
@@ -61,6 +58,7 @@ fn act(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
     match &command.action {
         Action::StartWriter { .. }
         | Action::RecordSnapshot { .. }
+        | Action::UseCheckpointKey { .. }
         | Action::RecordRefusals { .. }
         | Action::RecordLoweredDurability { .. } => housekeeping(draft, command),
         Action::Forget { .. }
@@ -145,6 +143,13 @@ fn housekeeping(draft: &mut Draft, command: &Command) -> Result<(), Rejection> {
                 record_hash: *record_hash,
                 object_hash: *object_hash,
                 bytes: *bytes,
+            });
+        }
+        Action::UseCheckpointKey { public_key }
+            if draft.state.storage.checkpoint_key != Some(*public_key) =>
+        {
+            draft.push(CheckpointKeyUsed {
+                public_key: *public_key,
             });
         }
         Action::RecordRefusals {

@@ -14,6 +14,7 @@ use crate::ids::{
     DeliveryId, DeviceId, Epoch, FileId, InstanceId, KeyId, PeerId, PrincipalId, RequestId, RunId,
     Seq, SessionId,
 };
+use crate::storage::CheckpointKey;
 use crate::time::Timestamp;
 use crate::upcast;
 use crate::workspace;
@@ -138,6 +139,7 @@ kinds! {
     58 "delivery_posted"          DeliveryPosted 1 true;
     59 "delivery_returned"        DeliveryReturned 1 true;
     60 "master_key_rotated"       MasterKeyRotated 1 false;
+    62 "checkpoint_key_used"      CheckpointKeyUsed 1 false;
     70 "file_written"             FileWritten 1 true;
     71 "file_deleted"             FileDeleted 1 true;
     72 "directory_created"        DirectoryCreated 1 true;
@@ -204,6 +206,12 @@ events! {
         object_hash: Hash,
         /// Size of the snapshot object.
         bytes: u64,
+    }
+
+    /// From here on, checkpoints of this log are signed with this key.
+    CheckpointKeyUsed {
+        /// The public part of it.
+        public_key: CheckpointKey,
     }
 
     /// The command behind the records since the previous one carried an idempotency key.
@@ -696,9 +704,10 @@ impl Event {
             Event::DeliveryBegun(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryPosted(event) => format!("delivery/{}", event.delivery),
             Event::DeliveryReturned(event) => format!("delivery/{}", event.delivery),
-            Event::WriterStarted(_) | Event::SnapshotTaken(_) | Event::DurabilityLowered(_) => {
-                "storage".to_owned()
-            }
+            Event::WriterStarted(_)
+            | Event::SnapshotTaken(_)
+            | Event::DurabilityLowered(_)
+            | Event::CheckpointKeyUsed(_) => "storage".to_owned(),
             Event::FileWritten(_) | Event::FileDeleted(_) | Event::DirectoryCreated(_) => {
                 workspace::STREAM.to_owned()
             }

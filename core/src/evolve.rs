@@ -4,9 +4,10 @@
 //! order: the seq follows and the hash links, asserted here and checked again when read from disk.
 
 use crate::event::Event;
+use crate::ids::Seq;
 use crate::outbox::Effect;
 use crate::record::Record;
-use crate::state::State;
+use crate::state::{State, UnknownCritical};
 
 /// Folds a record, whose decoded event is `event`.
 ///
@@ -25,6 +26,9 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
     state.cursor = record.cursor();
     state.vault.sealed(record.at, &event.contents());
     let seq = record.seq;
+    if seq == Seq(1) {
+        state.storage.log = record.hash;
+    }
     match event {
         Event::WriterStarted(e) => {
             state.storage.epoch = e.epoch;
@@ -32,6 +36,7 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
             state.storage.started = seq;
         }
         Event::SnapshotTaken(e) => state.storage.snapshot_taken(record, e),
+        Event::CheckpointKeyUsed(e) => state.storage.checkpoint_key = Some(e.public_key),
         Event::CommandRecorded(e) => state.idempotency.evolve(seq, record.at, e),
         Event::DataKeyCreated(e) => {
             state.vault.created(record, e);
@@ -94,7 +99,11 @@ pub fn evolve(state: &mut State, record: &Record, event: &Event) {
         Event::FileDeleted(e) => state.workspace.deleted(e),
         Event::PrincipalIdentified(e) => state.principals.identified(e),
         Event::Unknown(_) if record.critical => {
-            state.unknown_critical.get_or_insert(seq.0);
+            state.unknown_critical.get_or_insert(UnknownCritical {
+                seq,
+                kind: record.kind,
+                version: record.version,
+            });
         }
         Event::Unknown(_) | Event::StrangersRefused(_) | Event::DurabilityLowered(_) => {}
     }

@@ -57,3 +57,7 @@ pub const FILE_BYTES_MAX: u64 = 1 << 30;
 pub const WORKSPACE_ENTRIES_MAX: usize = 50_000;
 /// Bytes of all files of the workspace.
 pub const WORKSPACE_BYTES_MAX: u64 = 16 << 30;
+/// Sealed bytes of a text that a list of conversations shows; longer ones stay in the log alone.
+pub const WORDS_BYTES_MAX: usize = 4 * 1024;
+/// Conversations whose first and last words are in memory and in snapshots.
+pub const WORDS_SESSIONS_MAX: usize = 2_000;

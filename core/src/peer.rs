@@ -42,6 +42,8 @@ pub struct Peer {
     pub is_operator: bool,
     /// The record that let him in, or kept him out.
     pub seq: Seq,
+    /// When that was.
+    pub at: Timestamp,
 }
 
 /// All people on channels.
@@ -80,6 +82,7 @@ impl Peers {
             name,
             is_operator: event.is_operator,
             seq: record.seq,
+            at: record.at,
         };
         self.approved.insert(event.peer.clone(), peer);
     }
@@ -98,6 +101,7 @@ impl Peers {
                 .or_else(|| known?.name.clone()),
             is_operator: false,
             seq: record.seq,
+            at: record.at,
         };
         self.pending
             .retain(|_, request| request.asked.peer != event.peer);

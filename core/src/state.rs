@@ -9,7 +9,9 @@ use crate::config::Config;
 use crate::delivery::Deliveries;
 use crate::device::Devices;
 use crate::error::CodecError;
+use crate::event::kind_name;
 use crate::idempotency::IdempotencyKeys;
+use crate::ids::Seq;
 use crate::outbox::Outbox;
 use crate::peer::Peers;
 use crate::principal::Principals;
@@ -19,6 +21,7 @@ use crate::storage::Storage;
 use crate::vault::Vault;
 use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The state after the record at `cursor`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -50,7 +53,31 @@ pub struct State {
     /// What has to happen.
     pub outbox: Outbox,
     /// The first critical record this binary does not know: it must not decide.
-    pub unknown_critical: Option<u64>,
+    pub unknown_critical: Option<UnknownCritical>,
+}
+
+/// A critical record of a kind, or of a newer version of a kind, that this binary does not know.
+/// What it did to the state is not in this state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownCritical {
+    /// The record.
+    pub seq: Seq,
+    /// Number of its kind.
+    pub kind: u16,
+    /// Version of its form.
+    pub version: u16,
+}
+
+impl fmt::Display for UnknownCritical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnknownCritical { seq, kind, version } = self;
+        let name = kind_name(*kind);
+        write!(
+            f,
+            "record #{seq} is of the kind `{name}` version {version}, which this version of moltbot \
+             does not know; nothing can be changed here, use a newer moltbot"
+        )
+    }
 }
 
 impl State {

@@ -243,7 +243,7 @@ fn pages_add_up(
     while more {
         let (page, older) = transcripts.page(session, before, 2);
         prop_assert!(page.len() <= 2);
-        paged.splice(0..0, page.iter().cloned());
+        paged.splice(0..0, page.iter().copied());
         before = page.first().map(|line| line.seq);
         more = older;
     }

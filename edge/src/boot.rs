@@ -1,11 +1,13 @@
 //! From an empty process to a claimed log and a rebuilt state.
 //!
-//! Order: open and verify the local log → claim the remote log (restores what is missing here,
-//! ships what is missing there) → rebuild the state → load the data keys that were not forgotten,
-//! wrap them anew if the master key is another one → start writer and shipper.
+//! Order: open and verify the local log → claim the remote log (begins at the newest snapshot, restores
+//! what is missing here, ships what is missing there) and load data keys beside it → rebuild the
+//! state → wrap the keys anew if the master key is another one → start writer and shipper. What
+//! comes before the snapshot is read when somebody asks.
 //! No command is accepted before all of it is done.
 
 use crate::channels::Channels;
+use crate::checkpoints::Checkpoints;
 use crate::exit::{Exit, Failure};
 use crate::forget;
 use crate::gateway::{Gateway, Phase, Role, Running, Stop};
@@ -20,27 +22,30 @@ use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
 use crate::storage::Backups;
-use crate::view::View;
+use crate::view::{Model, View};
 use crate::workspace::Files;
 use crate::writer::{Intent, Writer};
 use moltbot_core::actor::Actor;
 use moltbot_core::command::Action;
-use moltbot_core::ids::Seq;
+use moltbot_core::ids::{KeyId, Seq};
 use moltbot_core::vault::SealingKey;
 use moltbot_store::blobs::{self, LocalBlobs};
 use moltbot_store::claim::{ClaimRequest, Claimed, claim};
 use moltbot_store::error::{ErrorKind, StoreError};
+use moltbot_store::history::History;
 use moltbot_store::keys::Keyring;
 use moltbot_store::log::{EventLog, LogReader};
 use moltbot_store::replica::Replica;
 use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_task::{self, ShipEnd, ShipSetup};
 use moltbot_store::sled_log::SledLog;
+use moltbot_store::snapshot::Snapshot;
 use moltbot_store::upload::Named;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 /// Name and version, as recorded with `writer_started`.
@@ -65,6 +70,7 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let store_settings = settings.store.clone();
     let model = models::build(settings)?;
     let channels = Channels::new(settings)?;
+    let checkpoints = Checkpoints::open(settings)?;
     let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
     let blobs = open_blobs(settings, &store_settings)?;
     let replica = replica.with_blobs(Arc::clone(&blobs));
@@ -72,7 +78,11 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
     let (mut log, keyring) = open_log(gateway, &store_settings).await?;
     let keyring = Arc::new(keyring);
     let began = Instant::now();
-    let claimed = claim_log(gateway, &replica, &mut log, &keyring, &store_settings).await?;
+    let load = || keyring.load_remote(&replica, &store_settings);
+    let ((claimed, snapshot), _) = tokio::try_join!(
+        claim_log(gateway, &replica, &mut log, &keyring, &store_settings),
+        until_reached(gateway, load)
+    )?;
     gateway.metrics.restored(claimed.restored, began.elapsed());
     if let Some(orphan) = &claimed.orphan {
         warn!(
@@ -80,14 +90,21 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
             "the remote log did not take this tail; it is kept under orphan/"
         );
     }
-    sweep_blobs(&blobs, &*log.reader(), claimed.head.seq)?;
-    let reader = Arc::new(Reader::new(log.reader(), Arc::clone(&keyring)));
-    let model_read = snapshots::load_model(&replica, &*reader.log, &gateway.phase).await?;
-    keyring.conceal(model_read.state.vault.forgotten());
-    let loading = || keyring.load_remote(&replica, &store_settings);
-    until_reached(gateway, loading).await?;
-    check_keys(&model_read, &keyring)?;
+    let local = log.reader();
+    sweep_blobs(&blobs, &*local, claimed.head.seq)?;
+    let model_read = snapshots::rebuild(snapshot, &*local, &gateway.phase)?;
+    let forgotten: Vec<KeyId> = model_read.state.vault.forgotten().cloned().collect();
+    keyring.conceal(&forgotten);
+    keyring.remove(&forgotten)?;
+    if check_keys(&model_read, &keyring).is_err() {
+        // The writer before may have made some while they were listed.
+        until_reached(gateway, load).await?;
+        check_keys(&model_read, &keyring)?;
+    }
     let rotation = rotate_remote(gateway, &replica, &keyring, &store_settings).await?;
+    let history = History::new(Arc::clone(&local), replica.clone(), Handle::current());
+    let reader = Reader::new(Arc::new(history), local, Arc::clone(&keyring));
+    let reader = Arc::new(reader);
     let view = Arc::new(View::new(model_read));
     let setup = ShipSetup {
         replica: replica.clone(),
@@ -116,9 +133,11 @@ pub async fn boot(gateway: &Arc<Gateway>) -> Result<Booted, Failure> {
         reader,
         ship,
         replica,
+        claimed: claimed.head.seq,
         live: LiveRuns::default(),
         model,
         backups: Backups::default(),
+        checkpoints,
         channels,
         files: Files::new(settings),
         role: Role::Writer,
@@ -192,14 +211,15 @@ async fn open_log(
         .map_err(Failure::from)
 }
 
-/// Claims the remote log, trying again for as long as it cannot be reached.
+/// Claims the remote log, trying again for as long as it cannot be reached. Also gives what the
+/// newest snapshot that counts holds.
 async fn claim_log(
     gateway: &Gateway,
     replica: &Replica,
     log: &mut SledLog,
     keyring: &Keyring,
     store_settings: &StoreSettings,
-) -> Result<Claimed, Failure> {
+) -> Result<(Claimed, Option<Model>), Failure> {
     let (mut wait_ms, _) = CLAIM_RETRY_MS;
     let nonce = stamp::id();
     gateway
@@ -217,17 +237,26 @@ async fn claim_log(
         let mut progress = move |done, total| {
             phase.send_replace(Phase::Restoring { done, total });
         };
-        match claim(
+        let mut decoded = None;
+        let mut usable = |snapshot: &Snapshot| {
+            decoded = snapshots::decode(snapshot);
+            decoded.is_some()
+        };
+        let claimed = claim(
             replica,
             log,
             keyring,
             &request,
             store_settings,
+            &mut usable,
             &mut progress,
-        )
-        .await
-        {
-            Ok(claimed) => return Ok(claimed),
+        );
+        match claimed.await {
+            Ok(claimed) => {
+                let counts = |model: &Model| Some(model.state.cursor) == claimed.anchor;
+                let model = decoded.filter(counts);
+                return Ok((claimed, model));
+            }
             Err(error) => wait_ms = again_after(gateway, error, wait_ms).await?,
         }
     }
@@ -337,7 +366,7 @@ async fn again_after(gateway: &Gateway, error: StoreError, wait_ms: u64) -> Resu
 }
 
 /// A missing data key that was not forgotten means that content was lost: refuse to serve.
-fn check_keys(model: &crate::view::Model, keyring: &Keyring) -> Result<(), Failure> {
+fn check_keys(model: &Model, keyring: &Keyring) -> Result<(), Failure> {
     let missing = model
         .state
         .vault

@@ -81,7 +81,7 @@ impl Chat {
     pub fn ended(&self, outcome: &RunOutcome, stop: Option<&'static str>) {
         let now = stamp::now();
         let end = json!({ "phase": "end", "endedAt": now.0 });
-        let (lifecycle, mut payload) = match outcome {
+        let (lifecycle, payload) = match outcome {
             RunOutcome::Completed { text, stop, .. } => {
                 let mut payload = json!({ "state": "final", "stopReason": stop_reason(*stop) });
                 if !text.is_empty() {
@@ -97,16 +97,22 @@ impl Chat {
                 (end, json!({ "state": "aborted", "stopReason": "timeout" }))
             }
             RunOutcome::Failed { error, .. } => {
-                let text = error.message();
-                let failed = json!({ "phase": "error", "error": text, "endedAt": now.0 });
-                let kind = error.code();
-                (
-                    failed,
-                    json!({ "state": "error", "errorMessage": text, "errorKind": kind }),
-                )
+                return self.failed(error.code(), &error.message());
             }
         };
-        let seq = self.agent("lifecycle", &lifecycle);
+        self.finish(&lifecycle, payload);
+    }
+
+    /// The run failed, and that is recorded.
+    pub fn failed(&self, code: &str, message: &str) {
+        let ended_at = stamp::now().0;
+        let lifecycle = json!({ "phase": "error", "error": message, "endedAt": ended_at });
+        let payload = json!({ "state": "error", "errorMessage": message, "errorKind": code });
+        self.finish(&lifecycle, payload);
+    }
+
+    fn finish(&self, lifecycle: &Value, mut payload: Value) {
+        let seq = self.agent("lifecycle", lifecycle);
         payload["seq"] = json!(seq);
         self.send("chat", payload, false);
     }

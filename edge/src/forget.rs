@@ -31,13 +31,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// Drops the keys that these records forget, from memory: what whoever folds records owes to those
-/// who were forgotten. To be called with every record that is folded after the start.
+/// Opens nothing any more with the keys that these records forget, and keeps nothing that was opened
+/// with them: what whoever folds records owes to those who were forgotten. To be called with every
+/// record that is folded after the start; before the start, [`keys::Keyring::conceal`] does the same with
+/// what the state says was forgotten.
 pub fn follow(reader: &Reader, records: &[Record]) {
-    for record in records {
-        if let Ok(Event::ContentForgotten(event)) = record.event() {
-            reader.forget(&event.keys);
-        }
+    let forgotten = keys::forgotten_in(records);
+    if !forgotten.is_empty() {
+        reader.forget(&forgotten);
     }
 }
 
@@ -178,38 +179,19 @@ fn stop_run(running: &Running, seq: Seq) {
     }
 }
 
-/// Deletes keys on this machine and in the remote log, however often that has to be tried. Gives up
-/// only when the gateway stops or the disk fails.
+/// Deletes keys on this machine and in the remote log, however often that has to be tried. False
+/// when the gateway stops or the disk fails before it is done.
 pub async fn delete_keys(gateway: &Gateway, running: &Arc<Running>, ids: Vec<KeyId>) -> bool {
-    let (mut wait_ms, longest_ms) = FORGET_RETRY_MS;
-    loop {
-        let Err(error) = delete_once(running, &ids).await else {
-            return true;
-        };
-        if matches!(error, StoreError::Disk { .. }) {
-            gateway.request_stop(Stop::Failed(Arc::new(Failure::from(error))));
-            return false;
-        }
-        warn!(%error, wait_ms, "keys that were forgotten are not deleted yet");
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
-            _ = gateway.stopped() => return false,
-        }
-        wait_ms = (wait_ms * 2).min(longest_ms);
-    }
-}
-
-async fn delete_once(running: &Arc<Running>, ids: &[KeyId]) -> Result<(), StoreError> {
-    keys::delete(&running.replica, ids, &StoreSettings::default()).await?;
-    let (running, ids) = (Arc::clone(running), ids.to_vec());
-    let removed = tokio::task::spawn_blocking(move || running.reader.keyring.remove(&ids));
-    removed
-        .await
-        .map_err(|error| StoreError::Internal(error.to_string()))?
+    let delete = || async {
+        keys::delete(&running.replica, &ids, &StoreSettings::default()).await?;
+        remove_here(running, ids.clone()).await
+    };
+    until_done(gateway, delete).await.is_some()
 }
 
 /// Deletes what came back: keys that were forgotten before this process began. A request that
-/// seemed to fail may have put one there much later, or somebody a copy of the bucket.
+/// seemed to fail may have put one there much later, somebody a copy of the bucket, or a local log
+/// that was set aside had it.
 pub async fn delete_returned(gateway: Arc<Gateway>, running: Arc<Running>) {
     let forgotten: BTreeSet<KeyId> = running
         .view
@@ -217,20 +199,53 @@ pub async fn delete_returned(gateway: Arc<Gateway>, running: Arc<Running>) {
     if forgotten.is_empty() {
         return;
     }
-    match keys::returned(&running.replica, &forgotten).await {
-        Ok(ids) if ids.is_empty() => {}
-        Ok(ids) => {
-            let count = ids.len();
-            if delete_keys(&gateway, &running, ids).await {
-                info!(
-                    count,
-                    "keys that had been forgotten were there again; deleted"
-                );
-            }
+    let (gateway, running) = (&gateway, &running);
+    let here = || remove_here(running, forgotten.iter().cloned().collect());
+    let there = || keys::returned(&running.replica, &forgotten);
+    if until_done(gateway, here).await.is_none() {
+        return;
+    }
+    let Some(ids) = until_done(gateway, there).await else {
+        return;
+    };
+    let count = ids.len();
+    if count > 0 && delete_keys(gateway, running, ids).await {
+        info!(
+            count,
+            "keys that had been forgotten were there again; deleted"
+        );
+    }
+}
+
+async fn remove_here(running: &Arc<Running>, ids: Vec<KeyId>) -> Result<(), StoreError> {
+    let running = Arc::clone(running);
+    let removed = tokio::task::spawn_blocking(move || running.reader.keyring.remove(&ids));
+    removed
+        .await
+        .map_err(|error| StoreError::Internal(error.to_string()))?
+}
+
+/// Tries something until it is done; nothing when the gateway stops or the disk fails before.
+async fn until_done<T, F>(gateway: &Gateway, mut attempt: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let (mut wait_ms, longest_ms) = FORGET_RETRY_MS;
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Some(done),
+            Err(error) => error,
+        };
+        if matches!(error, StoreError::Disk { .. }) {
+            gateway.request_stop(Stop::Failed(Arc::new(Failure::from(error))));
+            return None;
         }
-        Err(error) => {
-            warn!(%error, "whether keys that were forgotten are there again is looked at by the next start");
+        warn!(%error, wait_ms, "keys that were forgotten are not deleted yet");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+            _ = gateway.stopped() => return None,
         }
+        wait_ms = (wait_ms * 2).min(longest_ms);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::auth::grant::Grants;
 use crate::auth::limiter::Limiter;
 use crate::auth::token::Secret;
 use crate::channels::Channels;
+use crate::checkpoints::Checkpoints;
 use crate::exit::Failure;
 use crate::follow::{self, Following};
 use crate::metrics::Metrics;
@@ -20,7 +21,7 @@ use crate::self_test::SelfTests;
 use crate::settings::Settings;
 use crate::stamp;
 use crate::storage::Backups;
-use crate::view::View;
+use crate::view::{Model as ReadModel, View};
 use crate::workspace::Files;
 use crate::writer::{Accepted, Commands, Intent, Refused};
 use crate::ws::hub::Hub;
@@ -132,12 +133,16 @@ pub struct Running {
     pub ship: ShipHandle,
     /// The remote log.
     pub replica: Replica,
+    /// The record with which this process began to write; of a follower, the last it had at its start.
+    pub claimed: Seq,
     /// Model turns under way.
     pub live: LiveRuns,
     /// Who answers.
     pub model: Arc<dyn Model>,
     /// Backups under way.
     pub backups: Backups,
+    /// Signs what was shipped, unless nobody wants that.
+    pub checkpoints: Option<Checkpoints>,
     /// Chat platforms.
     pub channels: Channels,
     /// The assistant's workspace.
@@ -269,6 +274,14 @@ impl Running {
     /// The generation in which the log is written: by this process, or by the one that is followed.
     pub fn epoch(&self) -> Epoch {
         self.ship.status().borrow().epoch
+    }
+
+    /// Why nothing can be recorded, in a sentence, if that is so: the log holds something that this
+    /// version does not know and must not ignore. Such a record comes from a newer version before this
+    /// process began, so the answer never changes.
+    pub fn read_only(&self) -> Option<String> {
+        let unknown = |model: &ReadModel| model.state.unknown_critical;
+        self.view.read(unknown).map(|unknown| unknown.to_string())
     }
 
     /// The last record that is safe in the remote log.

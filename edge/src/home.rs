@@ -9,11 +9,12 @@
 //! workspace.base    what log and workspace last agreed on
 //! instance    stable id of this installation
 //! token       the gateway token, when none was given from outside (mode 0600)
+//! checkpoint.key    the seed of the key that signs checkpoints, likewise
 //! ```
 
 use crate::auth::token::Secret;
 use crate::exit::{Exit, Failure};
-use crate::settings::Settings;
+use crate::settings::{Seed, Settings};
 use crate::stamp;
 use moltbot_core::ids::{InstanceId, hex};
 use std::fs::OpenOptions;
@@ -67,6 +68,27 @@ pub fn token(settings: &Settings) -> Result<Secret, Failure> {
     }
     let path = settings.home.join("token");
     read_or_create(&path, 0o600, || hex(&stamp::random::<32>())).map(Secret::new)
+}
+
+/// What the key that signs checkpoints is made of: from outside, else derived from the master key,
+/// else generated at the first need.
+pub fn checkpoint_seed(settings: &Settings) -> Result<Seed, Failure> {
+    if let Some(seed) = settings.checkpoints.seed {
+        return Ok(seed);
+    }
+    if let Some(master) = &settings.master_keys.current {
+        let derived = blake3::derive_key("moltbot 2026 checkpoint signing key", &master.0);
+        return Ok(Seed(derived));
+    }
+    let path = settings.home.join("checkpoint.key");
+    let text = read_or_create(&path, 0o600, || hex(&stamp::random::<32>()))?;
+    Seed::parse(&text).ok_or_else(|| {
+        let message = format!(
+            "`{}` holds no key (64 hex digits); put it back, or delete it to have a new one made",
+            path.display()
+        );
+        Failure::new(Exit::Configuration, message)
+    })
 }
 
 /// The token of a gateway that runs or ran in this home; makes none.

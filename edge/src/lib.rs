@@ -17,6 +17,7 @@ pub mod auth;
 pub mod boot;
 pub mod channels;
 pub mod chat;
+pub mod checkpoints;
 pub mod cli;
 pub mod exit;
 pub mod follow;

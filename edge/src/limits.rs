@@ -119,6 +119,8 @@ pub const HISTORY_MESSAGES_MAX: usize = 1_000;
 pub const HISTORY_MESSAGES_DEFAULT: usize = 50;
 /// Bytes of one `chat.history` answer.
 pub const HISTORY_BYTES_MAX: usize = 384 * 1024;
+/// When somebody whom the remote log kept from reading older history should try again.
+pub const HISTORY_RETRY_MS: u64 = 2_000;
 /// Sessions in one `sessions.list` answer.
 pub const SESSIONS_MAX: usize = 500;
 /// Characters of a derived title or preview.
@@ -159,8 +161,16 @@ pub const VERIFY_EVENT_INTERVAL_MS: u64 = 250;
 /// Bytes of one line of an exported log: the largest record, readable and encoded.
 pub const EXPORT_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Records after which a snapshot is taken.
+/// Records after which a snapshot is taken: a start reads and folds what follows the newest one.
 pub const SNAPSHOT_EVERY_RECORDS: u64 = 5_000;
+/// Segments after which a snapshot is taken, each a request of the next start.
+pub const SNAPSHOT_EVERY_SEGMENTS: u64 = 256;
+/// Stored bytes of segments after which a snapshot is taken.
+pub const SNAPSHOT_EVERY_BYTES: u64 = 4 * 1024 * 1024;
+/// First and longest wait before a checkpoint that failed is tried again.
+pub const CHECKPOINT_RETRY_MS: (u64, u64) = (5_000, 5 * 60 * 1_000);
+/// Time for the last checkpoint at shutdown.
+pub const SHUTDOWN_CHECKPOINT_MS: u64 = 5_000;
 /// How often lapsed pairing requests are looked for.
 pub const HOUSEKEEPING_INTERVAL_MS: u64 = 5_000;
 /// Refused strangers are recorded at most this often per address prefix.

@@ -9,7 +9,9 @@ use crate::auth::access::principals;
 use crate::forget;
 use crate::gateway::{Gateway, Running};
 use crate::limits::PREVIEW_CHARS_MAX;
+use crate::reader::OpenRecord;
 use moltbot_core::actor::{Scope, Scopes};
+use moltbot_core::content::Content;
 use moltbot_core::device::{Device, DeviceRequest};
 use moltbot_core::event::{Event, kind_name};
 use moltbot_core::ids::{DeviceId, Seq, SessionId};
@@ -62,6 +64,7 @@ fn scope_of(event: &Event) -> Scope {
         | Event::SnapshotTaken(_)
         | Event::ContentForgotten(_)
         | Event::DataKeysDeleted(_) => Scope::Read,
+        Event::FileWritten(_) | Event::FileDeleted(_) | Event::DirectoryCreated(_) => Scope::Admin,
         _ => Scope::Pairing,
     }
 }
@@ -119,8 +122,7 @@ pub fn device_name(running: &Running, id: &DeviceId) -> Option<String> {
 }
 
 /// A line of a transcript in the protocol's shape.
-pub fn message(running: &Running, seq: Seq) -> Option<Value> {
-    let opened = running.reader.event(seq)?;
+pub fn message(running: &Running, opened: &OpenRecord) -> Option<Value> {
     let record = &opened.record;
     let text = |content| running.reader.text(content);
     let (role, run, text, extra) = match &opened.event {
@@ -199,16 +201,20 @@ fn cancelled(reason: &str) -> &'static str {
     }
 }
 
-/// The beginning of a line of a transcript.
-pub fn preview(running: &Running, seq: Seq) -> Option<String> {
-    let text = said(running, seq)?;
+/// The beginning of a line of a transcript, from its words or from the record, if that is on this
+/// machine: a list of conversations does not wait for old history.
+pub fn preview(running: &Running, words: Option<&Content>, seq: Seq) -> Option<String> {
+    let text = match words {
+        Some(words) => running.reader.text(words),
+        None => said(running, seq)?,
+    };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     Some(beginning(&line, PREVIEW_CHARS_MAX))
 }
 
 /// The text of a line of a transcript; nothing when it was forgotten.
 fn said(running: &Running, seq: Seq) -> Option<String> {
-    let message = message(running, seq)?;
+    let message = message(running, &*running.reader.event_here(seq)?)?;
     if !message["__openclaw"]["forgotten"].is_null() {
         return None;
     }

@@ -11,7 +11,7 @@ use moltbot_core::forget::{FORGOTTEN_CODE, FORGOTTEN_MESSAGE};
 use moltbot_core::ids::Seq;
 use moltbot_core::projection::transcript::Line;
 use moltbot_core::run::Run;
-use std::collections::BTreeMap;
+use moltbot_store::error::StoreError;
 use std::time::Duration;
 
 /// How far back a conversation is read.
@@ -35,13 +35,30 @@ pub struct Unanswerable {
     /// Stable code.
     pub code: &'static str,
     /// One sentence for a person.
-    pub message: &'static str,
+    pub message: String,
+    /// Canonical key of the session, if there is one.
+    pub session_key: Option<String>,
 }
 
-const FORGOTTEN: Unanswerable = Unanswerable {
-    code: FORGOTTEN_CODE,
-    message: FORGOTTEN_MESSAGE,
-};
+impl Unanswerable {
+    fn forgotten(session_key: String) -> Unanswerable {
+        Unanswerable {
+            code: FORGOTTEN_CODE,
+            message: FORGOTTEN_MESSAGE.to_owned(),
+            session_key: Some(session_key),
+        }
+    }
+
+    /// Without the conversation before it a question must not be answered.
+    fn unread(session_key: String, error: &StoreError) -> Unanswerable {
+        let message = format!("the conversation so far cannot be read now, try again: {error}");
+        Unanswerable {
+            code: "history_unavailable",
+            message,
+            session_key: Some(session_key),
+        }
+    }
+}
 
 /// Puts a run's request together, without what was forgotten.
 pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Result<Asked, Unanswerable> {
@@ -52,17 +69,21 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Result<Asked, U
         let lines = leading_to(lines, run.message);
         Some((session.key.clone(), lines, model.state.config.clone()))
     });
-    let (session_key, lines, config) = found.ok_or(Unanswerable {
+    let (session_key, lines, config) = found.ok_or_else(|| Unanswerable {
         code: "no_session",
-        message: "The conversation is gone.",
+        message: "The conversation is gone.".to_owned(),
+        session_key: None,
     })?;
-    if turn(running, run.message).is_none() {
-        return Err(FORGOTTEN);
+    match turn(running, run.message) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Err(Unanswerable::forgotten(session_key)),
+        Err(error) => return Err(Unanswerable::unread(session_key, &error)),
     }
-    let turns: Vec<Turn> = lines
-        .into_iter()
-        .filter_map(|seq| turn(running, seq))
-        .collect();
+    let read = |seq| turn(running, seq).transpose();
+    let turns: Vec<Turn> = match lines.into_iter().filter_map(read).collect() {
+        Ok(turns) => turns,
+        Err(error) => return Err(Unanswerable::unread(session_key, &error)),
+    };
     let facts = facts(gateway, running);
     let max_tokens = config
         .integer("model.max_tokens")
@@ -92,45 +113,37 @@ pub fn build(gateway: &Gateway, running: &Running, run: &Run) -> Result<Asked, U
 /// What leads to a message, in the order of a talk: every answer after its question, although
 /// several messages may have been sent before the first answer, and the message itself last.
 fn leading_to(lines: &[Line], message: Seq) -> Vec<Seq> {
-    let mut asked = BTreeMap::new();
-    let mut talk = Vec::new();
-    for line in lines {
-        if line.by_assistant {
-            let question = asked.get(&line.run).copied().unwrap_or(line.seq);
-            talk.push((question, line.seq));
-        } else if line.seq < message {
-            asked.insert(&line.run, line.seq);
-            talk.push((line.seq, line.seq));
-        }
-    }
-    talk.sort_unstable();
-    talk.push((message, message));
-    talk.into_iter().map(|(_, seq)| seq).collect()
+    let leads = |line: &&Line| line.by_assistant() || line.seq < message;
+    let mut talk: Vec<Line> = lines.iter().filter(leads).copied().collect();
+    talk.sort_unstable_by_key(|line| (line.question, line.seq));
+    talk.iter().map(|line| line.seq).chain([message]).collect()
 }
 
 /// What was said with a record; nothing when that was forgotten.
-fn turn(running: &Running, seq: Seq) -> Option<Turn> {
-    let opened = running.reader.event(seq)?;
+fn turn(running: &Running, seq: Seq) -> Result<Option<Turn>, StoreError> {
+    let Some(opened) = running.reader.event(seq)? else {
+        return Ok(None);
+    };
     let contents = opened.event.contents();
     if !contents
         .iter()
         .all(|content| running.reader.is_readable(content))
     {
-        return None;
+        return Ok(None);
     }
     let answer = |content| {
         let text = running.reader.text(content);
         let is_blank = text.trim().is_empty();
         Turn::assistant(if is_blank { NO_ANSWER.to_owned() } else { text })
     };
-    match &opened.event {
+    Ok(match &opened.event {
         Event::MessageReceived(e) => Some(Turn::user(running.reader.text(&e.text))),
         Event::RunCompleted(e) => Some(answer(&e.text)),
         Event::RunCancelled(e) => Some(answer(&e.text)),
         Event::RunFailed(e) => Some(answer(&e.text)),
         Event::RunInterrupted(_) => Some(Turn::assistant(NO_ANSWER)),
         _ => None,
-    }
+    })
 }
 
 fn facts(gateway: &Gateway, running: &Running) -> LogFacts {
@@ -150,20 +163,16 @@ fn facts(gateway: &Gateway, running: &Running) -> LogFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moltbot_core::ids::RunId;
-
-    /// `q1:a` is the question of run `a` at seq 1, `a2:a` its answer at seq 2.
+    /// `q1` is a question at seq 1, `a2:1` its answer at seq 2.
     fn check(lines: &str, message: u64, expected: &[u64]) {
+        let number = |text: &str| Seq(text.parse().unwrap());
         let line = |text: &str| {
-            let (place, run) = text.split_once(':').unwrap();
-            let (kind, seq) = place.split_at(1);
-            let seq = Seq(seq.parse().unwrap());
-            let run = RunId::from(run);
-            Line {
-                seq,
-                run,
-                by_assistant: kind == "a",
-            }
+            let (kind, place) = text.split_at(1);
+            let (seq, question) = place.split_once(':').unwrap_or((place, place));
+            let (seq, question) = (number(seq), number(question));
+            let line = Line { seq, question };
+            assert_eq!(line.by_assistant(), kind == "a");
+            line
         };
         let lines: Vec<Line> = lines.split(' ').map(line).collect();
         let expected: Vec<Seq> = expected.iter().copied().map(Seq).collect();
@@ -172,11 +181,11 @@ mod tests {
 
     #[test]
     fn every_answer_follows_its_question_and_the_message_comes_last() {
-        check("q1:a", 1, &[1]);
-        check("q1:a a2:a q3:b", 3, &[1, 2, 3]);
-        check("q1:a q2:b q3:c a4:a", 2, &[1, 4, 2]);
-        check("q1:a q2:b q3:c a4:a a5:b", 3, &[1, 4, 2, 5, 3]);
-        // The answer of a repeated run has no question of the same run.
-        check("q1:a q3:b a4:retry", 3, &[1, 4, 3]);
+        check("q1", 1, &[1]);
+        check("q1 a2:1 q3", 3, &[1, 2, 3]);
+        check("q1 q2 q3 a4:1", 2, &[1, 4, 2]);
+        check("q1 q2 q3 a4:1 a5:2", 3, &[1, 4, 2, 5, 3]);
+        // The question of the oldest answer is further back than what is read.
+        check("a2:1 q3 a4:3 q5", 5, &[2, 3, 4, 5]);
     }
 }

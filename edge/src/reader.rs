@@ -2,12 +2,15 @@
 //!
 //! Invariant: what was opened last is kept, bounded in bytes, and in memory only: a model turn reads
 //! the conversation so far, most of which the turn before it read too. What was forgotten is dropped.
+//! What is not on this machine comes from the remote log; when that fails, the reader says so and
+//! never that there is nothing.
 
 use crate::limits::OPENED_BYTES_MAX;
 use moltbot_core::content::Content;
 use moltbot_core::event::Event;
 use moltbot_core::ids::{KeyId, Seq};
 use moltbot_core::record::Record;
+use moltbot_store::error::StoreError;
 use moltbot_store::keys::Keyring;
 use moltbot_store::log::LogReader;
 use std::collections::{BTreeMap, VecDeque};
@@ -23,8 +26,10 @@ pub struct OpenRecord {
 
 /// Reads the log and the data keys.
 pub struct Reader {
-    /// The log.
+    /// The whole log; what is not on this machine takes a while, so never ask while others wait.
     pub log: Arc<dyn LogReader>,
+    /// What of it is on this machine.
+    local: Arc<dyn LogReader>,
     /// The data keys.
     pub keyring: Arc<Keyring>,
     opened: Mutex<Cache>,
@@ -39,10 +44,15 @@ struct Cache {
 }
 
 impl Reader {
-    /// Over this log and these keys.
-    pub fn new(log: Arc<dyn LogReader>, keyring: Arc<Keyring>) -> Reader {
+    /// Over this log, the part of it that is on this machine, and these keys.
+    pub fn new(
+        log: Arc<dyn LogReader>,
+        local: Arc<dyn LogReader>,
+        keyring: Arc<Keyring>,
+    ) -> Reader {
         Reader {
             log,
+            local,
             keyring,
             opened: Mutex::default(),
         }
@@ -84,22 +94,37 @@ impl Reader {
         }
     }
 
-    /// The record at a seq with its event opened.
-    pub fn event(&self, seq: Seq) -> Option<Arc<OpenRecord>> {
-        let known = self.cache().records.get(&seq).cloned();
-        known.or_else(|| {
-            let record = self.log.get(seq).ok()??;
-            let mut event = record.event().ok()?;
-            self.open_event(&mut event);
-            let opened = Arc::new(OpenRecord { record, event });
-            // Forgotten meanwhile: what was opened is given out once more, and not kept.
-            let mut cache = self.cache();
-            let contents = opened.event.contents();
-            if contents.iter().all(|content| self.is_readable(content)) {
-                cache.keep(seq, &opened);
-            }
-            Some(opened)
-        })
+    /// The record at a seq with its event opened; `None` when this binary cannot read it. An error
+    /// when it cannot be had now.
+    pub fn event(&self, seq: Seq) -> Result<Option<Arc<OpenRecord>>, StoreError> {
+        self.open(seq, &*self.log)
+    }
+
+    /// [`Reader::event`] if the record is on this machine.
+    pub fn event_here(&self, seq: Seq) -> Option<Arc<OpenRecord>> {
+        self.open(seq, &*self.local).ok()?
+    }
+
+    fn open(&self, seq: Seq, log: &dyn LogReader) -> Result<Option<Arc<OpenRecord>>, StoreError> {
+        if let Some(known) = self.cache().records.get(&seq) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(record) = log.get(seq)? else {
+            return Ok(None);
+        };
+        let Ok(mut event) = record.event() else {
+            return Ok(None);
+        };
+        self.open_event(&mut event);
+        let opened = Arc::new(OpenRecord { record, event });
+        // Forgotten meanwhile: what was opened is given out once more, and not kept.
+        let mut cache = self.cache();
+        let contents = opened.event.contents();
+        if contents.iter().all(|content| self.is_readable(content)) {
+            cache.keep(seq, &opened);
+        }
+        drop(cache);
+        Ok(Some(opened))
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

@@ -5,14 +5,15 @@
 
 use crate::boot::{self, Booted};
 use crate::channels::receive;
+use crate::checkpoints;
 use crate::exit::{Exit, Failure};
 use crate::forget;
 use crate::gateway::{Gateway, Phase, Running, Stop};
 use crate::home;
 use crate::http::server;
 use crate::limits::{
-    RESTART_EXPECTED_MS, SHUTDOWN_DELIVERIES_MS, SHUTDOWN_ORPHAN_MS, SHUTDOWN_RUNS_MS,
-    SHUTDOWN_SHIP_MS, SHUTDOWN_SOCKETS_MS,
+    RESTART_EXPECTED_MS, SHUTDOWN_CHECKPOINT_MS, SHUTDOWN_DELIVERIES_MS, SHUTDOWN_ORPHAN_MS,
+    SHUTDOWN_RUNS_MS, SHUTDOWN_SHIP_MS, SHUTDOWN_SOCKETS_MS,
 };
 use crate::orphans;
 use crate::outbox::{self, Outbox};
@@ -34,7 +35,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +75,7 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
     let outbox = Outbox::new(&gateway, &running);
     let outbox = tokio::spawn(outbox.run(Duration::from_millis(SHUTDOWN_DELIVERIES_MS)));
     channels::announce(&gateway, &running);
-    for (_, platform) in running.channels.iter() {
-        let (gateway, running) = (Arc::clone(&gateway), Arc::clone(&running));
-        tokio::spawn(receive::keep(gateway, running, Arc::clone(platform)));
-    }
     tokio::spawn(notify::follow(Arc::clone(&gateway), Arc::clone(&running)));
-    tokio::spawn(notify::keep_house(Arc::clone(&running)));
     tokio::spawn(forget::delete_returned(
         Arc::clone(&gateway),
         Arc::clone(&running),
@@ -88,12 +84,17 @@ pub async fn serve(settings: Settings) -> Result<Served, Failure> {
         Arc::clone(&gateway),
         Arc::clone(&running),
     ));
-    tokio::spawn(storage::keep_snapshots(Arc::clone(&running)));
+    match running.read_only() {
+        // What platforms bring stays with them until a version comes that can record it.
+        Some(why) => error!("{why}; until then everything can be read"),
+        None => record(&gateway, &running),
+    }
     tokio::spawn(workspace::restore_at_start(Arc::clone(&running)));
     tokio::spawn(orphans::watch(
         Arc::clone(&gateway),
         running.replica.clone(),
     ));
+    storage::compact(&gateway, &running);
     tokio::spawn(warn_of_dev_mode(Arc::clone(&gateway)));
     welcome(&gateway, &running);
     let stop = gateway.stopped().await;
@@ -109,6 +110,17 @@ pub(crate) fn ended(stop: &Stop) -> Result<Served, Failure> {
         Stop::Restart => Ok(Served::Restart),
         Stop::Failed(failure) => Err(Failure::new(failure.exit, failure.message.clone())),
     }
+}
+
+/// Starts what records something by itself.
+fn record(gateway: &Arc<Gateway>, running: &Arc<Running>) {
+    for (_, platform) in running.channels.iter() {
+        let (gateway, running) = (Arc::clone(gateway), Arc::clone(running));
+        tokio::spawn(receive::keep(gateway, running, Arc::clone(platform)));
+    }
+    tokio::spawn(notify::keep_house(Arc::clone(running)));
+    tokio::spawn(storage::keep_snapshots(Arc::clone(running)));
+    tokio::spawn(checkpoints::keep(Arc::clone(running)));
 }
 
 /// The listener, and its address with the port that the system chose for port 0.
@@ -195,6 +207,7 @@ async fn shut_down(gateway: &Gateway, booted: Booted, outbox: JoinHandle<()>, st
         let _ = outbox.await;
     }
     gateway.hub.close_all(&Close::new(1012, "service restart"));
+    let is_vouched = is_sound && names_key(&running).await;
     running.commands.stop().await;
     let is_fenced = matches!(stop, Stop::Failed(failure) if failure.exit == Exit::Fenced);
     if is_sound || is_fenced {
@@ -203,7 +216,11 @@ async fn shut_down(gateway: &Gateway, booted: Booted, outbox: JoinHandle<()>, st
         let _ = tokio::time::timeout(Duration::from_millis(SHUTDOWN_SHIP_MS), joined).await;
     }
     if is_sound {
-        ship_tail(&running).await;
+        let is_shipped = ship_tail(&running).await;
+        if is_vouched && is_shipped {
+            sign(&running).await;
+        }
+        running.ship.stop(Duration::ZERO);
     } else if is_fenced {
         keep_tail(&booted.ship, &running).await;
     }
@@ -228,12 +245,41 @@ async fn keep_tail(ship: &ShipSetup, running: &Running) {
     }
 }
 
-async fn ship_tail(running: &Running) {
+/// Whether the last checkpoint can be signed: the log names the key, as one of its last records if
+/// need be.
+async fn names_key(running: &Running) -> bool {
+    let Some(checkpoints) = &running.checkpoints else {
+        return false;
+    };
+    let named = checkpoints.name_key(running).await;
+    if let Err(error) = &named {
+        debug!(%error, "no checkpoint is signed");
+    }
+    named.is_ok()
+}
+
+/// Signs how far the log went, at the end of this process.
+async fn sign(running: &Running) {
+    let Some(checkpoints) = &running.checkpoints else {
+        return;
+    };
+    let patience = Duration::from_millis(SHUTDOWN_CHECKPOINT_MS);
+    let signed = tokio::time::timeout(patience, checkpoints.sign(running)).await;
+    match signed {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "the last checkpoint could not be stored"),
+        Err(_) => warn!("the last checkpoint could not be stored in time"),
+    }
+}
+
+/// Whether everything could be shipped.
+async fn ship_tail(running: &Running) -> bool {
     let head = running.view.read(|model| model.state.cursor.seq);
     let patience = Duration::from_millis(SHUTDOWN_SHIP_MS);
     running.ship.ship_now();
     let shipped = tokio::time::timeout(patience, running.ship.wait_shipped(head)).await;
-    if shipped == Ok(true) {
+    let is_shipped = shipped == Ok(true);
+    if is_shipped {
         info!(seq = head.0, "everything is shipped");
     } else {
         let shipped = running.shipped_seq().0;
@@ -242,5 +288,5 @@ async fn ship_tail(running: &Running) {
             shipped, "not everything could be shipped; the rest is on this disk"
         );
     }
-    running.ship.stop(Duration::ZERO);
+    is_shipped
 }

@@ -22,9 +22,11 @@ use std::time::Duration;
 use url::Url;
 
 mod channels;
+mod checkpoints;
 mod storage;
 
 pub use channels::TelegramBot;
+pub use checkpoints::{CheckpointSettings, Seed};
 
 /// The default port.
 pub const PORT: u16 = 18_789;
@@ -55,6 +57,17 @@ pub struct Remote {
     pub missing: Vec<&'static str>,
 }
 
+impl Remote {
+    /// Where it is, for people; holds no secret.
+    pub fn location(&self) -> String {
+        let Ok(url) = Url::parse(&self.url) else {
+            return String::new();
+        };
+        let host = url.host_str().unwrap_or_default();
+        format!("{}://{host}{}", url.scheme(), url.path())
+    }
+}
+
 /// All values.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -76,6 +89,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Wrap data keys, here and in the remote.
     pub master_keys: MasterKeys,
+    /// How the log is vouched for.
+    pub checkpoints: CheckpointSettings,
     /// This installation, when given from outside.
     pub instance: Option<InstanceId>,
     /// Proxies and public address.
@@ -110,13 +125,15 @@ impl Settings {
         let home = wrong.or_default(home(flags, env));
         let ip = wrong.or(bind(flags, env), Ipv4Addr::LOCALHOST.into());
         let port = wrong.or(port(flags, env), PORT);
+        let remote = wrong.or_default(remote(&home, env));
         let settings = Settings {
             workspace: workspace(&home, env),
             listen: SocketAddr::new(ip, port),
             takeover: flags.takeover,
             ack: wrong.or_default(ack(env)),
             token: env("MOLTBOT_GATEWAY_TOKEN").map(Secret::new),
-            remote: wrong.or_default(remote(&home, env)),
+            checkpoints: wrong.or_default(checkpoints::read(&remote, env)),
+            remote,
             store: wrong.or_default(storage::store(env)),
             master_keys: wrong.or_default(master_keys(env)),
             instance: env("MOLTBOT_INSTANCE_ID").map(InstanceId::from),
@@ -370,9 +387,13 @@ fn utc_offset_minutes(env: &dyn Fn(&str) -> Option<String>) -> Result<i32, Failu
     minutes.ok_or_else(|| wrong("MOLTBOT_UTC_OFFSET_MINUTES must be a number, as 480 for UTC+8"))
 }
 
-/// `never`, or a number with `s`, `m` or `h`.
 fn sleep_after(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Duration>, Failure> {
-    let text = env("SANDBOX_SLEEP_AFTER").unwrap_or_default();
+    duration("SANDBOX_SLEEP_AFTER", env("SANDBOX_SLEEP_AFTER"))
+}
+
+/// `never` or nothing, or a number with `s`, `m` or `h`.
+fn duration(name: &str, text: Option<String>) -> Result<Option<Duration>, Failure> {
+    let text = text.unwrap_or_default();
     let text = text.trim();
     if text.is_empty() || text == "never" {
         return Ok(None);
@@ -386,9 +407,9 @@ fn sleep_after(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Duration>,
     let seconds = number.parse().ok().and_then(|n: u64| n.checked_mul(unit_s));
     match seconds {
         Some(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds))),
-        _ => Err(wrong(
-            "SANDBOX_SLEEP_AFTER must be never or a time, as 30s, 10m or 1h",
-        )),
+        _ => Err(wrong(&format!(
+            "{name} must be never or a time, as 30s, 10m or 1h"
+        ))),
     }
 }
 

@@ -1,15 +1,12 @@
 //! Snapshots of the read model: taken now and then, used at the next start.
 //!
-//! Invariant: a snapshot counts only when the log says so: the record at its seq has its hash, and
-//! a later `snapshot_taken` names the object. Otherwise an older one is tried, at last the whole
-//! log is folded. It contains only what has been shipped.
+//! Invariant: a snapshot contains only what has been shipped. Whether one counts, the log says when it
+//! is claimed ([`moltbot_store::anchor`]); here is decided which ones this binary can read.
 
-use crate::exit::Failure;
 use crate::gateway::{Phase, Running};
 use crate::view::Model;
 use crate::writer::{Intent, Refused};
 use moltbot_core::actor::Actor;
-use moltbot_core::chain::Hash;
 use moltbot_core::command::Action;
 use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
@@ -19,15 +16,14 @@ use moltbot_core::state::State;
 use moltbot_store::error::StoreError;
 use moltbot_store::log::LogReader;
 use moltbot_store::replica::Replica;
-use moltbot_store::snapshot::{self, Section, Snapshot};
+use moltbot_store::snapshot::{self, Section, Snapshot, Stored};
 use std::sync::mpsc;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::info;
 
 const STATE: &str = "state";
 const TRANSCRIPTS: &str = "transcripts";
-/// Below this many records, folding all of them is faster than asking for a snapshot.
-const WORTH_A_SNAPSHOT_RECORDS: u64 = 2_000;
 const READ_BYTES: usize = 1 << 20;
 /// Pages that wait to be folded.
 const READ_AHEAD_PAGES: usize = 2;
@@ -37,35 +33,20 @@ type Page = Result<Vec<(Record, Event)>, StoreError>;
 
 /// Stores a snapshot of everything that is durable now and records it. Returns its seq.
 pub async fn take(running: &Running) -> Result<Seq, String> {
-    let (cursor, state, transcripts) = running.view.read(|model| {
-        (
-            model.state.cursor,
-            model.state.encode(),
-            model.transcripts.encode(),
-        )
-    });
-    let state = state.map_err(|error| error.to_string())?;
-    let transcripts = transcripts.map_err(|error| error.to_string())?;
+    // A state that lacks something must not lie where a newer version would vouch for it.
+    if let Some(why) = running.read_only() {
+        return Err(why);
+    }
+    // The writer waits for the copy, not for the encoding.
+    let model = running.view.read(Model::clone);
+    let cursor = model.state.cursor;
     running.ship.ship_now();
+    let encoded = tokio::task::spawn_blocking(move || encode(&model));
+    let snapshot = encoded.await.map_err(|error| error.to_string())??;
     if !running.ship.wait_shipped(cursor.seq).await {
         return Err("shipping has ended".to_owned());
     }
-    let section = |name: &str, version, bytes| Section {
-        name: name.to_owned(),
-        version,
-        bytes,
-    };
-    let snapshot = Snapshot {
-        seq: cursor.seq,
-        record_hash: cursor.hash,
-        sections: vec![
-            section(STATE, State::VERSION, state),
-            section(TRANSCRIPTS, Transcripts::VERSION, transcripts),
-        ],
-    };
-    let stored = snapshot::put(&running.replica, &snapshot)
-        .await
-        .map_err(|e| e.to_string())?;
+    let stored = store(running.replica.clone(), snapshot).await?;
     let action = Action::RecordSnapshot {
         seq: cursor.seq,
         record_hash: cursor.hash,
@@ -79,64 +60,51 @@ pub async fn take(running: &Running) -> Result<Seq, String> {
     }
 }
 
-/// Rebuilds the model from the newest snapshot that counts and the records after it.
-pub async fn load_model(
-    replica: &Replica,
+fn encode(model: &Model) -> Result<Snapshot, String> {
+    let state = model.state.encode().map_err(|error| error.to_string())?;
+    let transcripts = model.transcripts.encode();
+    let transcripts = transcripts.map_err(|error| error.to_string())?;
+    let section = |name: &str, version, bytes| Section {
+        name: name.to_owned(),
+        version,
+        bytes,
+    };
+    Ok(Snapshot {
+        seq: model.state.cursor.seq,
+        record_hash: model.state.cursor.hash,
+        sections: vec![
+            section(STATE, State::VERSION, state),
+            section(TRANSCRIPTS, Transcripts::VERSION, transcripts),
+        ],
+    })
+}
+
+/// Packing takes a while, so it must not hold up other tasks.
+async fn store(replica: Replica, snapshot: Snapshot) -> Result<Stored, String> {
+    let runtime = Handle::current();
+    let put = move || runtime.block_on(snapshot::put(&replica, &snapshot));
+    let stored = tokio::task::spawn_blocking(put).await;
+    let stored = stored.map_err(|error| error.to_string())?;
+    stored.map_err(|error| error.to_string())
+}
+
+/// Rebuilds the model from a snapshot that counts, or from nothing, and the records after it.
+pub fn rebuild(
+    snapshot: Option<Model>,
     log: &dyn LogReader,
     phase: &watch::Sender<Phase>,
-) -> Result<Model, Failure> {
-    if log.head().seq.0 >= WORTH_A_SNAPSHOT_RECORDS {
-        let seqs = snapshot::list(replica).await.unwrap_or_default();
-        for seq in seqs
-            .into_iter()
-            .filter(|seq| *seq <= log.head().seq)
-            .take(3)
-        {
-            match from_snapshot(replica, log, seq, phase).await {
-                Ok(Some(model)) => {
-                    info!(seq = seq.0, "the state begins from a snapshot");
-                    return Ok(model);
-                }
-                Ok(None) => warn!(
-                    seq = seq.0,
-                    "a snapshot does not count; trying an older one"
-                ),
-                Err(error) => warn!(seq = seq.0, %error, "a snapshot cannot be used"),
-            }
-        }
+) -> Result<Model, StoreError> {
+    if let Some(model) = &snapshot {
+        let seq = model.state.cursor.seq.0;
+        info!(seq, "the state begins from a snapshot");
     }
-    let mut model = Model::default();
-    fold(&mut model, log, phase, |_| {})?;
+    let mut model = snapshot.unwrap_or_default();
+    fold(&mut model, log, phase)?;
     Ok(model)
 }
 
-async fn from_snapshot(
-    replica: &Replica,
-    log: &dyn LogReader,
-    seq: Seq,
-    phase: &watch::Sender<Phase>,
-) -> Result<Option<Model>, StoreError> {
-    let Some((snapshot, stored)) = snapshot::get(replica, seq).await? else {
-        return Ok(None);
-    };
-    if log.cursor(seq)? != Some(snapshot.cursor()) {
-        return Ok(None);
-    }
-    let Some(mut model) = decode(&snapshot) else {
-        return Ok(None);
-    };
-    let mut vouched: Option<Hash> = None;
-    fold(&mut model, log, phase, |event| {
-        if let Event::SnapshotTaken(taken) = event
-            && taken.seq == seq
-        {
-            vouched = Some(taken.object_hash);
-        }
-    })?;
-    Ok((vouched == Some(stored.hash)).then_some(model))
-}
-
-fn decode(snapshot: &Snapshot) -> Option<Model> {
+/// What this binary makes of a snapshot; `None` when it is of another version.
+pub fn decode(snapshot: &Snapshot) -> Option<Model> {
     let state = State::decode(snapshot.section(STATE, State::VERSION)?)?;
     let transcripts = Transcripts::decode(snapshot.section(TRANSCRIPTS, Transcripts::VERSION)?)?;
     (state.cursor == snapshot.cursor()).then_some(Model { state, transcripts })
@@ -148,7 +116,6 @@ pub fn fold(
     model: &mut Model,
     log: &dyn LogReader,
     phase: &watch::Sender<Phase>,
-    mut see: impl FnMut(&Event),
 ) -> Result<(), StoreError> {
     let total = log.head().seq.0;
     let from = model.state.cursor.seq.next();
@@ -158,7 +125,6 @@ pub fn fold(
         for page in pages {
             for (record, event) in &page? {
                 model.apply(record, event);
-                see(event);
             }
             phase.send_replace(Phase::Replaying {
                 done: model.state.cursor.seq.0,

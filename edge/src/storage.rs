@@ -1,21 +1,29 @@
 //! How safe the data is: the storage status in API and UI, and "Backup now".
 
+use crate::checkpoints::Checkpoints;
 use crate::follow;
 use crate::gateway::{Gateway, Phase, Running};
-use crate::limits::{BACKUP_MS_MAX, SNAPSHOT_EVERY_RECORDS, STORAGE_EVENT_INTERVAL_MS};
+use crate::limits::{
+    BACKUP_MS_MAX, SNAPSHOT_EVERY_BYTES, SNAPSHOT_EVERY_RECORDS, SNAPSHOT_EVERY_SEGMENTS,
+    STORAGE_EVENT_INTERVAL_MS,
+};
 use crate::self_test;
 use crate::settings::Settings;
 use crate::snapshots;
 use crate::stamp;
+use crate::view::Model;
 use moltbot_core::actor::Scope;
 use moltbot_core::ids::Seq;
 use moltbot_core::time::Timestamp;
-use moltbot_store::layout;
+use moltbot_store::catalog::Catalog;
+use moltbot_store::compact::Compactor;
+use moltbot_store::compact_task::{self, CompactStatus};
 use moltbot_store::replica::ReplicaKind;
+use moltbot_store::settings::StoreSettings;
 use moltbot_store::ship_status::{ShipState, ShipStatus};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
@@ -26,6 +34,15 @@ pub struct Backups {
     one_at_a_time: Mutex<()>,
     progress: watch::Sender<Option<Progress>>,
     segments_before: AtomicU64,
+    compaction: OnceLock<watch::Receiver<CompactStatus>>,
+}
+
+impl Backups {
+    /// How compaction is doing.
+    pub fn compaction(&self) -> CompactStatus {
+        let status = self.compaction.get();
+        status.map_or_else(CompactStatus::default, |status| status.borrow().clone())
+    }
 }
 
 /// How far a backup is.
@@ -110,6 +127,7 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         .view
         .read(|m| (m.state.cursor, m.state.storage.clone()));
     let lag_events = head.seq.0.saturating_sub(shipped.seq.0);
+    let read_only = running.read_only();
     let lag_ms = ship.lag_ms(u64::try_from(stamp::now().0).unwrap_or(0));
     let configured = running.replica.kind.is_remote();
     let shipped_at = shipped_at(gateway, &ship);
@@ -118,24 +136,41 @@ pub fn status(gateway: &Gateway, running: &Running) -> Value {
         .iter()
         .map(|s| json!({ "seq": s.seq.0, "bytes": s.bytes, "at": s.at.0 }))
         .collect();
+    let compaction = running.backups.compaction();
+    let segments = running.backups.segments_before.load(Ordering::Relaxed) + ship.segments;
     let mut status = json!({
         "kind": kind(running.replica.kind),
         "location": running.replica.location,
-        "state": state(&ship, lag_events),
+        "state": if read_only.is_some() { "read_only" } else { state(&ship, lag_events) },
         "head": { "seq": head.seq.0, "hash": head.hash },
         "shipped": { "seq": shipped.seq.0, "hash": shipped.hash, "at": shipped_at.0 },
         "lagEvents": lag_events,
         "lagMs": lag_ms,
         "epoch": running.epoch().0,
         "writer": storage.writer,
-        "segments": running.backups.segments_before.load(Ordering::Relaxed) + ship.segments,
+        "segments": (segments + compaction.made).saturating_sub(compaction.replaced),
+        "compaction": {
+            "made": compaction.made,
+            "replaced": compaction.replaced,
+            "lastPass": compaction.last_pass.map(|at| {
+                stamp::now().0 - i64::try_from(at.elapsed().as_millis()).unwrap_or(0)
+            }),
+            "lastError": compaction.last_error,
+        },
         "segmentBytes": ship.bytes,
         "snapshots": snapshots,
-        "lastError": last_error(running),
+        "checkpoint": running.checkpoints.as_ref().map(Checkpoints::json),
+        "lastError": read_only.or_else(|| last_error(running)),
         "lastSync": shipped_at.rfc3339(),
     });
     add_configuration(&mut status, gateway, configured);
     add_follower(&mut status, running);
+    if let Some(alarm) = running.checkpoints.as_ref().and_then(Checkpoints::alarm)
+        && let Some(warnings) = status["warnings"].as_array_mut()
+    {
+        let code = "checkpoint_contradicts_log";
+        warnings.push(json!({ "code": code, "message": alarm }));
+    }
     if let Some(progress) = *running.backups.progress.borrow() {
         let left = progress.to.0.saturating_sub(shipped.seq.0);
         status["backup"] = json!({
@@ -255,8 +290,16 @@ pub async fn announce(gateway: Arc<Gateway>, running: Arc<Running>) {
     let mut ship = running.ship.status();
     let mut progress = running.backups.progress.subscribe();
     let mut reports = gateway.self_tests.reports();
+    let mut checkpoints = running.checkpoints.as_ref().map(Checkpoints::changes);
     loop {
+        let checkpoint = async {
+            match &mut checkpoints {
+                Some(changes) => changes.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         let changed = tokio::select! {
+            changed = checkpoint => changed,
             changed = ship.changed() => changed,
             changed = progress.changed() => changed,
             changed = reports.changed() => changed,
@@ -273,34 +316,93 @@ pub async fn announce(gateway: Arc<Gateway>, running: Arc<Running>) {
     }
 }
 
-/// Counts what is there already, and takes a snapshot whenever enough has been recorded.
+/// Compacts the remote log from here on, beside everything else.
+pub fn compact(gateway: &Gateway, running: &Arc<Running>) {
+    let settings = StoreSettings::default();
+    let (replica, instance) = (running.replica.clone(), gateway.instance.clone());
+    let compactor = Compactor::new(replica, running.epoch(), instance, settings.clone());
+    let counting = Arc::clone(running);
+    // Each was taken when everything before was shipped, so all but the newest are vouched for in
+    // the remote log.
+    let snapshots = move || {
+        counting.view.read(|model| {
+            let snapshots = model.state.storage.snapshots.iter();
+            snapshots.map(|snapshot| snapshot.seq).collect()
+        })
+    };
+    let (status, _) = compact_task::spawn(compactor, settings, snapshots);
+    // There is one for each process.
+    let _ = running.backups.compaction.set(status);
+}
+
+/// Counts what is there already, and takes a snapshot whenever a start from the newest one would
+/// have much to read.
 pub async fn keep_snapshots(running: Arc<Running>) {
-    match running.replica.list(layout::SEGMENTS).await {
-        Ok(segments) => {
-            let before = segments.len() as u64;
+    let mut tail = TailSize::default();
+    match Catalog::list(&running.replica, Seq::ZERO).await {
+        Ok(catalog) => {
+            let before = catalog.objects() as u64;
             let shipped = running.ship.status().borrow().segments;
             let others = before.saturating_sub(shipped);
             running
                 .backups
                 .segments_before
                 .store(others, Ordering::Relaxed);
+            tail = TailSize::of(&catalog, newest_snapshot(&running), running.claimed);
         }
         Err(error) => info!(%error, "the segments of the remote log are not counted"),
     }
-    let mut head = running.view.head();
+    let mut status = running.ship.status();
+    let mut counted = ShipStatus::default();
     loop {
-        let newest = running
-            .view
-            .read(|m| m.state.storage.snapshots.front().map(|s| s.seq.0));
-        let due = newest.unwrap_or(0) + SNAPSHOT_EVERY_RECORDS;
-        if head.wait_for(|cursor| cursor.seq.0 >= due).await.is_err() {
+        let ship = status.borrow_and_update().clone();
+        tail.segments += ship.segments - counted.segments;
+        tail.bytes += ship.bytes - counted.bytes;
+        counted = ship;
+        let records = counted.shipped.seq.0;
+        if tail.is_much(records.saturating_sub(newest_snapshot(&running).0)) {
+            let _one = running.backups.one_at_a_time.lock().await;
+            match snapshots::take(&running).await {
+                Ok(_) => tail = TailSize::default(),
+                Err(error) => {
+                    warn!(%error, "no snapshot was taken; the next start reads more of the log");
+                    tokio::time::sleep(Duration::from_mins(1)).await;
+                }
+            }
+        } else if status.changed().await.is_err() {
             return;
         }
-        let _one = running.backups.one_at_a_time.lock().await;
-        if let Err(error) = snapshots::take(&running).await {
-            warn!(%error, "no snapshot was taken; the next start folds more of the log");
-            tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+}
+
+fn newest_snapshot(running: &Running) -> Seq {
+    let seq = |model: &Model| model.state.storage.snapshots.front().map(|s| s.seq);
+    running.view.read(seq).unwrap_or_default()
+}
+
+/// What the remote log holds after the newest snapshot: a start reads all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct TailSize {
+    segments: u64,
+    bytes: u64,
+}
+
+impl TailSize {
+    /// What earlier processes shipped after a snapshot, up to the record where this one began.
+    fn of(catalog: &Catalog, snapshot: Seq, claimed: Seq) -> TailSize {
+        let mut tail = TailSize::default();
+        let between = |first: Seq| first > snapshot && first < claimed;
+        for (_, bytes) in catalog.shipped().filter(|(first, _)| between(*first)) {
+            tail.segments += 1;
+            tail.bytes += bytes;
         }
+        tail
+    }
+
+    fn is_much(self, records: u64) -> bool {
+        records >= SNAPSHOT_EVERY_RECORDS
+            || self.segments >= SNAPSHOT_EVERY_SEGMENTS
+            || self.bytes >= SNAPSHOT_EVERY_BYTES
     }
 }
 

@@ -28,8 +28,7 @@ use moltbot_core::ids::Seq;
 use scan::Problem;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
@@ -40,9 +39,18 @@ pub struct Files {
     root: PathBuf,
     base: PathBuf,
     one_at_a_time: Mutex<()>,
-    asked: AtomicU64,
+    asked: std::sync::Mutex<Asked>,
     progress: watch::Sender<Progress>,
     ended: watch::Sender<Ended>,
+}
+
+/// Who asked for a pass that records.
+#[derive(Default)]
+struct Asked {
+    last: u64,
+    /// The newest that looked at the disk already, or began to.
+    begun: u64,
+    actor: Option<Actor>,
 }
 
 /// How far the pass under way is.
@@ -172,7 +180,7 @@ impl Files {
             root: settings.workspace.clone(),
             base: home::workspace_base(settings),
             one_at_a_time: Mutex::default(),
-            asked: AtomicU64::new(0),
+            asked: std::sync::Mutex::default(),
             progress: watch::Sender::new(Progress::IDLE),
             ended: watch::Sender::new(Ended::default()),
         }
@@ -201,6 +209,11 @@ impl Files {
         cause: Option<(Seq, Seq)>,
     ) -> Result<Report, String> {
         let _one = self.one_at_a_time.lock().await;
+        {
+            // Whoever asks from here on wants another one.
+            let mut asked = self.asked();
+            asked.begun = asked.last;
+        }
         let exclude = running
             .view
             .read(|model| model.state.config.text("workspace.exclude"))
@@ -212,9 +225,17 @@ impl Files {
     }
 
     /// Has the differences recorded beside what else happens; the number under which
-    /// [`Files::status`] says how it ended. At most one waits.
+    /// [`Files::status`] says how it ended. One that waits already is as good as another.
     pub fn ask_to_record(running: &Arc<Running>, actor: Actor) -> u64 {
-        let number = running.files.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = {
+            let mut asked = running.files.asked();
+            if asked.last > asked.begun && asked.actor.as_ref() == Some(&actor) {
+                return asked.last;
+            }
+            asked.last += 1;
+            asked.actor = Some(actor.clone());
+            asked.last
+        };
         let running = Arc::clone(running);
         tokio::spawn(async move {
             let files = &running.files;
@@ -227,6 +248,10 @@ impl Files {
                 .send_modify(|ended| ended.recorded = Some((number, result)));
         });
         number
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How it is, for those who administer.
@@ -251,8 +276,9 @@ impl Files {
         status["bytes"] = json!(bytes);
         status["lastRestore"] = json!(ended.restored.as_ref().map(report));
         status["lastRecord"] = json!(recorded);
-        if let Some(Ok((blobs, bytes))) = running.replica.blobs.as_ref().map(|b| b.waiting()) {
-            status["waiting"] = json!({ "blobs": blobs, "bytes": bytes });
+        if let Some(blobs) = &running.replica.blobs {
+            let waiting = blobs.waiting();
+            status["waiting"] = json!({ "blobs": waiting.count, "bytes": waiting.bytes });
         }
         status
     }
@@ -295,6 +321,8 @@ pub async fn restore_at_start(running: Arc<Running>) {
     let files = &running.files;
     let (mut wait_ms, longest_ms) = WORKSPACE_RETRY_MS;
     if files.is_unused(&running) {
+        let nothing = Some(Ok(Report::default()));
+        files.ended.send_modify(|ended| ended.restored = nothing);
         return;
     }
     loop {
@@ -325,3 +353,6 @@ pub async fn restore_at_start(running: Arc<Running>) {
         wait_ms = (wait_ms * 2).min(longest_ms);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ async fn enter(gateway: &Gateway, device: &Device) -> Client {
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 34] = [
         &[],
         &["serve"],
         &["follow"],
@@ -62,16 +62,25 @@ fn every_command_explains_itself() {
         &["peers", "list"],
         &["peers", "approve"],
         &["peers", "block"],
+        &["forget"],
+        &["keys"],
+        &["keys", "status"],
         &["log"],
         &["log", "verify"],
         &["log", "state"],
         &["log", "diff"],
+        &["log", "checkpoint"],
         &["log", "export"],
         &["log", "import"],
         &["log", "stats"],
         &["log", "orphans"],
         &["log", "orphans", "list"],
         &["log", "orphans", "export"],
+        &["workspace"],
+        &["workspace", "record"],
+        &["workspace", "list"],
+        &["workspace", "restore"],
+        &["workspace", "status"],
         &["restore"],
         &["doctor"],
     ];
@@ -340,6 +349,7 @@ fn without_a_gateway_the_command_line_says_how_to_start_one() {
         &["log", "verify"][..],
         &["log", "state"],
         &["log", "diff", "1"],
+        &["log", "checkpoint"],
         &["log", "export"],
         &["log", "stats"],
         &["restore", "--dry-run"],

@@ -21,6 +21,8 @@ mod places;
 #[path = "forget/rotation.rs"]
 mod rotation;
 
+use moltbot_core::chain::Hash;
+use moltbot_core::ids::KeyId;
 use places::{holding, keys, keys_of, of_kind, readable, shown, told};
 use s3::{ACCESS_KEY, BUCKET, Fault, S3Server, SECRET_KEY};
 use serde_json::{Value, json};
@@ -153,6 +155,13 @@ async fn a_forgotten_conversation_is_nowhere_any_more_and_the_others_are() {
             .any(|line| line.to_string().contains(CANARY))
     );
     assert!(holding(home.path(), CANARY.as_bytes()).is_empty());
+    // Nor can anybody try on the log whether he guesses right.
+    let guess = Hash::of(format!("agent:main:main\necho {CANARY}").as_bytes());
+    assert!(holding(home.path(), &guess.0[..16]).is_empty());
+    let guess = json!(guess.0[..16]);
+    let recorded = of_kind(&home, "command_recorded");
+    assert!(recorded.len() > 3 && recorded.iter().all(|line| line["data"]["payload"] != guess));
+    elsewhere(&home, &gone);
     let (code, _, error) = home.run(&["log", "verify"]);
     assert_eq!(code, 0, "the chain is whole: {error}");
 
@@ -169,6 +178,39 @@ async fn a_forgotten_conversation_is_nowhere_any_more_and_the_others_are() {
     check(&gateway, &mut client).await;
     for key in before.iter().filter(|key| gone.contains(&key.id)) {
         assert!(holding(other.path(), key.secret()).is_empty());
+    }
+}
+
+/// Keys that are exported, and forks of the log, hold nothing of it, and gateways would start on them.
+fn elsewhere(home: &Home, gone: &[KeyId]) {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let url = |name: &str| format!("file://{}", path(name));
+    let (log, keys) = (path("log.jsonl"), path("keys.jsonl"));
+    let export = ["log", "export", "--open", "--output", &log, "--keys", &keys];
+    let import = [
+        "log",
+        "import",
+        &log,
+        "--keys",
+        &keys,
+        "--to",
+        &url("imported"),
+    ];
+    let fork = ["restore", "--at", "now", "--to", &url("fork")];
+    for command in [&export[..], &import, &fork] {
+        let (code, out, error) = home.run(command);
+        assert_eq!(code, 0, "{command:?}: {out}{error}");
+    }
+    assert!(!holding(place.path(), KEPT.as_bytes()).is_empty());
+    assert!(holding(place.path(), CANARY.as_bytes()).is_empty());
+    for id in gone {
+        let kept = holding(&place.path().join("fork/keys"), id.0.as_bytes());
+        assert!(kept.is_empty());
+        assert!(!std::fs::read_to_string(&keys).unwrap().contains(&id.0));
+        for copy in ["imported", "fork"] {
+            assert!(!place.path().join(copy).join("keys").join(&id.0).exists());
+        }
     }
 }
 

@@ -32,6 +32,8 @@ fn canary(name: &str) -> String {
     match name {
         "AWS_ACCESS_KEY_ID" => ACCESS_KEY.to_owned(),
         "AWS_SECRET_ACCESS_KEY" => SECRET_KEY.to_owned(),
+        // Must be a key.
+        "MOLTBOT_CHECKPOINT_KEY" => "ca9a".repeat(16),
         // Characters that change on their way into JSON and addresses.
         "CDP_SECRET" => "canary/with+signs\"and=more&CDP".to_owned(),
         _ => format!("canary-of-{}-4f1c9a", name.to_lowercase().replace('_', "-")),

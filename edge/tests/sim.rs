@@ -63,6 +63,7 @@ fn nothing_is_attempted_twice_whatever_fails() {
     // A simulation in which nothing happens proves nothing.
     assert!(total.posted > 0 && total.redelivered > 0 && total.unknown > 0 && total.resent > 0);
     assert!(total.streamed > 0 && crashes > 0);
+    assert!(total.deleted > 0 && total.deleted < 2 * total.forgotten);
 }
 
 #[test]

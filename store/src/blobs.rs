@@ -12,7 +12,7 @@ mod form;
 mod local;
 
 pub use form::BlobKey;
-pub use local::LocalBlobs;
+pub use local::{LocalBlobs, Waiting};
 
 use crate::error::StoreError;
 use crate::layout;

@@ -321,10 +321,10 @@ impl Catalog {
 /// Reads and verifies an object; `None` when it is not there. Bytes that do not verify are read
 /// once more first, as they may have been damaged on the way.
 pub async fn read(replica: &Replica, object: Object) -> Result<Option<Fetched>, StoreError> {
-    let again = match read_once(replica, object).await {
-        Err(StoreError::Codec { .. } | StoreError::Corrupt { .. }) => {
-            read_once(replica, object).await
-        }
+    // Boxed: it is awaited in many places, deep inside the future of a start.
+    let once = || Box::pin(read_once(replica, object));
+    let again = match once().await {
+        Err(StoreError::Codec { .. } | StoreError::Corrupt { .. }) => once().await,
         other => other,
     };
     again.map_err(|error| match error {

@@ -1,12 +1,14 @@
 //! Claiming the remote log: how a gateway becomes its one writer.
 //!
-//! Invariant: after `Ok` the local log equals the remote one, its last records are this gateway's
-//! `writer_started` and nothing else, and every gateway with a lower epoch is refused by the
+//! Invariant: after `Ok` the local log equals the remote one from its base on, its last records are
+//! this gateway's `writer_started` and nothing else, and every gateway with a lower epoch is refused by the
 //! object store. Records that were acknowledged here before are then in the remote log, or under
 //! `orphan/` when another writer had gone on without them.
 //! One call is one attempt; after an error it can be called again, each time with a newer epoch.
 
-use crate::error::StoreError;
+use crate::anchor::{Anchors, Usable};
+use crate::catalog::Catalog;
+use crate::error::{ErrorKind, StoreError};
 use crate::head::{self, Head};
 use crate::keys::Keyring;
 use crate::layout;
@@ -17,6 +19,7 @@ use crate::segment;
 use crate::settings::{CLAIM_ROUNDS_MAX, StoreSettings};
 use crate::upload::{self, Named, OrphanReport};
 use bytes::Bytes;
+use futures_util::future::try_join;
 use moltbot_core::actor::Actor;
 use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::codec;
@@ -24,6 +27,7 @@ use moltbot_core::event::{Event, WriterStarted};
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
+use tracing::warn;
 
 /// Who claims the log, and how.
 #[derive(Debug, Clone)]
@@ -52,10 +56,16 @@ pub struct Claimed {
     pub orphan: Option<OrphanReport>,
     /// Records that were copied from the remote log.
     pub restored: u64,
+    /// The record that the newest snapshot which counts contains last, if there is one: the local
+    /// log holds everything after it. `usable` was last asked about this snapshot.
+    pub anchor: Option<Cursor>,
 }
 
 /// Claims the log: takes the next epoch, brings the local log to the end of the remote one, ships
 /// what is only here, and returns when `writer_started` has landed.
+///
+/// An empty local log, and one that is far behind, begins at the newest snapshot that is `usable`
+/// and for which the log vouches; what comes before is not read. Without one all is copied.
 ///
 /// `Owned`: another gateway has it and no takeover was asked for. `Fenced`: another gateway took
 /// it over meanwhile. Transient errors: try again after a while.
@@ -65,9 +75,21 @@ pub async fn claim(
     keyring: &Keyring,
     request: &ClaimRequest,
     settings: &StoreSettings,
+    usable: &mut Usable<'_>,
     progress: &mut Progress<'_>,
 ) -> Result<Claimed, StoreError> {
-    let mut survey = restore::survey(replica).await?;
+    let mut anchors = Anchors::list(replica).await?;
+    // Whoever begins at a snapshot does not even list what comes before.
+    let from = match anchors.newest_listed() {
+        Some(seq) if log.head() == Cursor::START => seq,
+        _ => Seq::ZERO,
+    };
+    let surveyed = restore::survey_from(replica, from);
+    let (mut survey, ()) = try_join(surveyed, anchors.advance(replica, usable)).await?;
+    if survey.tail.cursor.seq < from {
+        // Someone left a snapshot of another log here.
+        survey = restore::survey(replica).await?;
+    }
     let epoch = claim_epoch(replica, request, &mut survey).await?;
     // What an older writer ships from here on, it ships into a slot that this claim finds taken.
     survey.advance(replica).await?;
@@ -81,8 +103,11 @@ pub async fn claim(
         started: None,
         orphan: None,
         restored: 0,
+        anchors,
+        usable,
+        progress,
     };
-    match claim.run(survey, progress).await {
+    match claim.run(survey).await {
         Err(StoreError::Fenced { by }) => {
             claim.keep_tail().await;
             Err(StoreError::Fenced { by })
@@ -121,12 +146,12 @@ async fn claim_epoch(
             survey.head = Some((epoch, head));
             return Ok(epoch);
         }
-        survey.head = head::newest(replica).await?;
+        survey.head = head::newest(replica, Some(survey.epoch())).await?;
     }
     Err(busy(layout::HEADS))
 }
 
-struct Claim<'a> {
+struct Claim<'a, 'u, 'p> {
     replica: &'a Replica,
     log: &'a mut dyn EventLog,
     keyring: &'a Keyring,
@@ -137,21 +162,21 @@ struct Claim<'a> {
     started: Option<Cursor>,
     orphan: Option<OrphanReport>,
     restored: u64,
+    anchors: Anchors,
+    usable: &'a mut Usable<'u>,
+    progress: &'a mut Progress<'p>,
 }
 
-impl Claim<'_> {
-    async fn run(
-        &mut self,
-        mut survey: Survey,
-        progress: &mut Progress<'_>,
-    ) -> Result<Claimed, StoreError> {
+impl Claim<'_, '_, '_> {
+    async fn run(&mut self, mut survey: Survey) -> Result<Claimed, StoreError> {
         for _ in 0..CLAIM_ROUNDS_MAX {
-            let mut shipped = self.align(&survey, progress).await?;
+            let mut shipped = self.align(&mut survey).await?;
             self.start()?;
             while let Some(landed) = self.ship(shipped).await? {
                 shipped = landed;
                 if shipped == self.log.head() {
                     return Ok(Claimed {
+                        anchor: self.anchor(shipped).await?,
                         epoch: self.epoch,
                         head: shipped,
                         orphan: self.orphan.take(),
@@ -165,11 +190,7 @@ impl Claim<'_> {
     }
 
     /// Makes the remote log a beginning of the local one. Returns the end of the remote log.
-    async fn align(
-        &mut self,
-        survey: &Survey,
-        progress: &mut Progress<'_>,
-    ) -> Result<Cursor, StoreError> {
+    async fn align(&mut self, survey: &mut Survey) -> Result<Cursor, StoreError> {
         // Whoever shipped in a newer epoch has fenced this claim, and its records must not be followed
         // by ours.
         if let Some((by, _)) = survey.tail.shipped_by
@@ -183,23 +204,109 @@ impl Claim<'_> {
             return Ok(fork.at);
         }
         if self.log.head() != fork.at {
-            let (epoch, writer) = fork
-                .shipped_by
-                .unwrap_or((Epoch(0), self.request.instance.clone()));
-            let orphan = upload::orphan(
-                self.replica,
-                self.keyring,
-                reader.as_ref(),
-                fork.at,
-                (epoch, &writer),
-                self.settings.segment_bytes_max,
-            );
-            self.orphan = orphan.await?.or(self.orphan.take());
-            self.log.rewind(fork.at)?;
+            self.drop_tail(&fork).await?;
         }
-        let restored = restore::extend(self.replica, self.log, survey, self.settings, progress);
-        self.restored += restored.await?;
+        let behind = survey.tail.cursor.seq.0 - fork.at.seq.0;
+        let is_far = fork.at == Cursor::START || behind > self.settings.behind_records_max;
+        if !is_far || !self.begin_at_anchor(survey).await? {
+            self.extend(survey).await?;
+        }
         Ok(self.log.head())
+    }
+
+    /// Keeps what the remote log did not take under `orphan/`, and drops it here.
+    async fn drop_tail(&mut self, fork: &restore::Fork) -> Result<(), StoreError> {
+        let reader = self.log.reader();
+        let (epoch, writer) = fork
+            .shipped_by
+            .clone()
+            .unwrap_or((Epoch(0), self.request.instance.clone()));
+        // What comes before the base is in a remote log, although perhaps not in this one.
+        let after = if fork.at.seq < reader.base().seq {
+            reader.base()
+        } else {
+            fork.at
+        };
+        let orphan = upload::orphan(
+            self.replica,
+            self.keyring,
+            reader.as_ref(),
+            after,
+            (epoch, &writer),
+            self.settings.segment_bytes_max,
+        );
+        self.orphan = orphan.await?.or(self.orphan.take());
+        self.log.rewind(fork.at)
+    }
+
+    /// Copies what the remote log has beyond the local one.
+    async fn extend(&mut self, survey: &Survey) -> Result<(), StoreError> {
+        let (log, progress) = (&mut *self.log, &mut *self.progress);
+        let restored = restore::extend(self.replica, log, survey, self.settings, progress);
+        self.restored += restored.await?;
+        Ok(())
+    }
+
+    /// Begins the local log, all of which is in the remote one, anew at the newest snapshot that
+    /// counts, and brings it to the end of the remote one. `false` when there is none beyond it.
+    async fn begin_at_anchor(&mut self, survey: &mut Survey) -> Result<bool, StoreError> {
+        let is_beyond = |cursor: Cursor, head: Cursor| cursor.seq > head.seq;
+        let head = self.log.head();
+        let mut is_begun = false;
+        while let Some(anchor) = self.anchors.current() {
+            let seq = anchor.cursor.seq;
+            if is_beyond(anchor.cursor, head) && is_beyond(survey.tail.cursor, anchor.cursor) {
+                self.log.rewind(Cursor::START)?;
+                self.log.begin_at(anchor.cursor)?;
+                is_begun = true;
+                match self.extend(survey).await {
+                    Ok(()) if anchor.is_vouched_by(&*self.log.reader())? => return Ok(true),
+                    Ok(()) => {}
+                    // Perhaps it is the snapshot that is wrong; else the whole log says so, too.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {
+                        warn!(seq = seq.0, %error, "what follows a snapshot does not fit it");
+                    }
+                    Err(error) => return Err(error),
+                }
+                warn!(
+                    seq = seq.0,
+                    "a snapshot does not count; trying an older one"
+                );
+            }
+            self.anchors.advance(self.replica, self.usable).await?;
+        }
+        if is_begun {
+            self.log.rewind(Cursor::START)?;
+        }
+        // What was listed may begin at the newest snapshot.
+        survey.catalog = Catalog::list(self.replica, self.log.head().seq).await?;
+        Ok(false)
+    }
+
+    /// The newest snapshot for which the claimed log, which ends at `head`, vouches and which it
+    /// continues. Where a log with a base continues none, it is made anew.
+    async fn anchor(&mut self, head: Cursor) -> Result<Option<Cursor>, StoreError> {
+        let reader = self.log.reader();
+        while let Some(anchor) = self.anchors.current() {
+            if anchor.is_vouched_by(&*reader)? {
+                return Ok(Some(anchor.cursor));
+            }
+            self.anchors.advance(self.replica, self.usable).await?;
+        }
+        if reader.base() == Cursor::START {
+            return Ok(None);
+        }
+        self.log.rewind(Cursor::START)?;
+        let mut survey = restore::survey(self.replica).await?;
+        self.anchors = Anchors::list(self.replica).await?;
+        self.anchors.advance(self.replica, self.usable).await?;
+        if !self.begin_at_anchor(&mut survey).await? {
+            self.extend(&survey).await?;
+        }
+        if self.log.head() != head {
+            return Err(busy(layout::SEGMENTS));
+        }
+        Ok(self.anchors.current().map(|anchor| anchor.cursor))
     }
 
     /// Appends `writer_started` unless the local log still has this claim's.
@@ -263,7 +370,7 @@ impl Claim<'_> {
             .await
         };
         if let Err(error) = kept.await {
-            tracing::warn!(%error, "the unshipped tail is only on this disk");
+            warn!(%error, "the unshipped tail is only on this disk");
         }
     }
 }

@@ -7,7 +7,7 @@
 //! small objects.
 //!
 //! Invariant, in this order: a merged segment is created from what counts → it is read back, every
-//! byte and link of it → the head of the next epoch is found absent, our own is there → a floor
+//! byte and link of it → no head is missing and that of the next epoch is absent → a floor
 //! names it → what it replaces is deleted. So after a crash at any point the log is whole, the next
 //! pass goes on, and a writer that was fenced deletes nothing for which a larger object does not
 //! stand. `compact/` never holds anything but records of the log: what was read in `log/` is merged
@@ -44,8 +44,10 @@ type Range = (Seq, Seq);
 pub struct Pass {
     /// Merged segments that were created.
     pub made: u64,
-    /// Objects that were deleted.
-    pub deleted: u64,
+    /// Objects that were deleted because a larger one holds what they held.
+    pub replaced: u64,
+    /// Snapshots that were deleted.
+    pub snapshots: u64,
     /// Requests of the dearer kind, which create or list.
     pub puts: u64,
     /// Whether there is more to do at once.
@@ -69,6 +71,8 @@ pub struct Compactor {
     full: BTreeSet<Range>,
     /// Older snapshots are deleted.
     snapshots_from: Seq,
+    /// No head before ours is missing.
+    are_heads_whole: bool,
 }
 
 impl Compactor {
@@ -88,6 +92,7 @@ impl Compactor {
             named: BTreeSet::new(),
             full: BTreeSet::new(),
             snapshots_from: Seq::ZERO,
+            are_heads_whole: false,
         }
     }
 
@@ -121,10 +126,11 @@ impl Compactor {
             catalog.made(*range, 0);
         }
         self.replace(&mut catalog, floor, made).await?;
-        pass.deleted = self.delete_replaced(&catalog).await?;
-        pass.deleted += self.delete_snapshots(snapshots).await?;
+        pass.replaced = self.delete_replaced(&catalog).await?;
+        pass.snapshots = self.delete_snapshots(snapshots).await?;
+        let is_bounded = |count| count >= self.settings.compact_deletes_max as u64;
         pass.is_unfinished =
-            pass.made > 0 || pass.deleted >= self.settings.compact_deletes_max as u64;
+            pass.made > 0 || is_bounded(pass.replaced) || is_bounded(pass.snapshots);
         pass.objects = (catalog.objects() - catalog.redundant().len()) as u64;
         Ok(pass)
     }
@@ -292,35 +298,58 @@ impl Compactor {
         old.truncate(self.settings.compact_deletes_max);
         let deleted = self.delete(old.into_iter().map(layout::snapshot).collect());
         let deleted = deleted.await?;
-        self.snapshots_from = oldest;
+        if deleted < self.settings.compact_deletes_max as u64 {
+            self.snapshots_from = oldest;
+        }
         Ok(deleted)
     }
 
-    async fn delete(&self, paths: Vec<Path>) -> Result<u64, StoreError> {
+    async fn delete(&mut self, paths: Vec<Path>) -> Result<u64, StoreError> {
         if paths.is_empty() {
             return Ok(0);
         }
         self.check_epoch().await?;
         let count = paths.len() as u64;
+        let replica = &self.replica;
         stream::iter(paths.iter().map(Ok))
-            .try_for_each_concurrent(DELETES_AT_ONCE, |path| self.replica.delete(path))
+            .try_for_each_concurrent(DELETES_AT_ONCE, |path| replica.delete(path))
             .await?;
         Ok(count)
     }
 
-    /// Whether the log is still ours. A writer that went before knows that it is not by our head, so
-    /// nothing is deleted either when that is lost.
-    async fn check_epoch(&self) -> Result<(), StoreError> {
+    /// Whether the log is still ours.
+    async fn check_epoch(&mut self) -> Result<(), StoreError> {
+        self.fill_heads().await?;
         let newer = self.epoch.next();
-        if head::read(&self.replica, newer).await?.is_some() {
-            return Err(StoreError::Fenced { by: newer });
+        match head::read(&self.replica, newer).await? {
+            Some(_) => Err(StoreError::Fenced { by: newer }),
+            None => Ok(()),
         }
-        if head::read(&self.replica, self.epoch).await?.is_none() {
+    }
+
+    /// A writer that slept knows by the head after its own that its time is over, once its names in
+    /// `log/` are free again. So before the first name is freed every head is there; a lost one is
+    /// made again after the one that followed it.
+    async fn fill_heads(&mut self) -> Result<(), StoreError> {
+        if self.are_heads_whole {
+            return Ok(());
+        }
+        let Some(mut newer) = head::read(&self.replica, self.epoch).await? else {
             return Err(StoreError::Corrupt {
                 place: format!("`{}`", layout::head(self.epoch)),
                 reason: "it is gone, so nothing is merged until the next start".to_owned(),
             });
+        };
+        let listed = self.replica.list(layout::HEADS).await?;
+        let listed: BTreeSet<u64> = listed.iter().filter_map(layout::number).collect();
+        for number in (1..self.epoch.0).rev().filter(|n| !listed.contains(n)) {
+            let epoch = Epoch(number);
+            if let Some(next) = head::read(&self.replica, epoch.next()).await? {
+                newer = next;
+            }
+            head::create(&self.replica, epoch, &newer).await?;
         }
+        self.are_heads_whole = true;
         Ok(())
     }
 }

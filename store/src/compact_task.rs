@@ -7,9 +7,10 @@ use crate::compact::{Compactor, Pass};
 use crate::error::{ErrorKind, StoreError};
 use crate::settings::{COMPACT_LOOK_MS, StoreSettings};
 use moltbot_core::ids::Seq;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How compaction is doing, as plain data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,10 +19,12 @@ pub struct CompactStatus {
     pub objects: u64,
     /// Merged segments made by this process.
     pub made: u64,
-    /// Objects deleted by this process.
-    pub deleted: u64,
-    /// When the last pass ended well, in milliseconds since the Unix epoch.
-    pub last_pass_ms: Option<u64>,
+    /// Objects deleted by this process because a larger one holds what they held.
+    pub replaced: u64,
+    /// Snapshots deleted by this process.
+    pub snapshots: u64,
+    /// When the last pass ended well.
+    pub last_pass: Option<Instant>,
     /// Why the last pass failed, for people; `None` when it did not.
     pub last_error: Option<String>,
 }
@@ -30,12 +33,10 @@ impl CompactStatus {
     fn add(&mut self, pass: &Pass) {
         self.objects = pass.objects;
         self.made += pass.made;
-        self.deleted += pass.deleted;
+        self.replaced += pass.replaced;
+        self.snapshots += pass.snapshots;
         self.last_error = None;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.last_pass_ms = now
-            .ok()
-            .and_then(|since| u64::try_from(since.as_millis()).ok());
+        self.last_pass = Some(Instant::now());
     }
 }
 

@@ -109,16 +109,13 @@ fn prefix<'a>(form: Form, place: &str, bytes: &'a [u8]) -> Result<Prefix<'a>, St
     let mut fields = Fields::new(place, bytes);
     let magic: [u8; MAGIC_BYTES] = fields.array()?;
     if magic != form.magic {
-        let same_kind = magic.split_last().map(|(_, kind)| kind)
-            == form.magic.split_last().map(|(_, kind)| kind);
-        return Err(corrupt(
-            place,
-            if same_kind {
-                "it was written by another version of this software".to_owned()
-            } else {
-                format!("it is not a {}", form.noun)
-            },
-        ));
+        let ([kind @ .., found], [known_kind @ .., known]) = (magic, form.magic);
+        let is_same_kind = kind == known_kind;
+        return Err(if is_same_kind && found > known && !is_ours(form, bytes) {
+            StoreError::newer(place, form.noun, u64::from(found), known)
+        } else {
+            corrupt(place, format!("it is not a {}", form.noun))
+        });
     }
     let header_bytes = fields.size()?;
     let content_bytes = fields.size()?;
@@ -137,6 +134,13 @@ fn prefix<'a>(form: Form, place: &str, bytes: &'a [u8]) -> Result<Prefix<'a>, St
         packed_bytes,
         packed_at: PREFIX_BYTES + header_bytes + CRC_BYTES,
     })
+}
+
+/// Whether these bytes are of this form but for the version in their magic: then that was damaged.
+fn is_ours(form: Form, bytes: &[u8]) -> bool {
+    let mut ours = bytes.to_vec();
+    ours.splice(..MAGIC_BYTES, form.magic);
+    prefix(form, "", &ours).is_ok()
 }
 
 /// The error for bytes that are not what was written.

@@ -72,6 +72,20 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// Somebody wrote this with a newer version of the software. It is not damaged.
+    #[error(
+        "{place} was written by a newer version of moltbot: its {what} has the form {found}, this version knows {known} and older ones; use a newer moltbot, nothing was changed"
+    )]
+    Newer {
+        /// The object, file or tree.
+        place: String,
+        /// What it is, as `segment`.
+        what: &'static str,
+        /// Version of its form.
+        found: u64,
+        /// The newest version that can be read.
+        known: u8,
+    },
     /// Records are missing from the remote log.
     #[error("the remote log has no record #{from}..#{to} (before `{object}`)")]
     Gap {
@@ -81,6 +95,14 @@ pub enum StoreError {
         to: Seq,
         /// The object after the gap.
         object: String,
+    },
+    /// The local log was begun at a snapshot, and this record lies before it.
+    #[error("record #{seq} is in the remote log only; the local log begins after #{base}")]
+    NotLocal {
+        /// The record.
+        seq: Seq,
+        /// The last record that is not here.
+        base: Seq,
     },
     /// Records were appended that do not follow the log's head.
     #[error("a record after {given} does not follow the head {head}")]
@@ -127,6 +149,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// An object that a newer version of the software wrote.
+    pub(crate) fn newer(place: &str, what: &'static str, found: u64, known: u8) -> StoreError {
+        StoreError::Newer {
+            place: format!("`{place}`"),
+            what,
+            found,
+            known,
+        }
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -136,10 +168,13 @@ impl StoreError {
             }
             StoreError::Fenced { .. } => ErrorKind::Fenced,
             StoreError::Remote { .. } => ErrorKind::Transient,
-            StoreError::Locked { .. } | StoreError::Owned { .. } | StoreError::Invalid(_) => {
-                ErrorKind::Invalid
+            StoreError::Locked { .. }
+            | StoreError::Owned { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Invalid(_) => ErrorKind::Invalid,
+            StoreError::NotLocal { .. } | StoreError::NotNext { .. } | StoreError::Internal(_) => {
+                ErrorKind::Internal
             }
-            StoreError::NotNext { .. } | StoreError::Internal(_) => ErrorKind::Internal,
         }
     }
 }

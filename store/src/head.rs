@@ -7,6 +7,7 @@ use crate::error::StoreError;
 use crate::layout;
 use crate::replica::{Created, Replica};
 use bytes::Bytes;
+use futures_util::future::try_join3;
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
 use moltbot_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,23 +26,50 @@ pub struct Head {
     pub nonce: String,
 }
 
-/// The newest head and its epoch; `None` before the first claim. A stale list does not deceive it:
-/// it asks for the epochs after the last listed one until one is absent.
-pub async fn newest(replica: &Replica) -> Result<Option<(Epoch, Head)>, StoreError> {
-    let listed = replica.list(layout::HEADS).await?;
-    let last = listed.iter().filter_map(layout::number).max();
-    let mut newest = match last {
-        Some(number) => read(replica, Epoch(number))
-            .await?
-            .map(|head| (Epoch(number), head)),
-        None => None,
-    };
-    let mut next = Epoch(last.unwrap_or(0)).next();
-    while let Some(head) = read(replica, next).await? {
-        newest = Some((next, head));
-        next = next.next();
+/// The newest head and its epoch; `None` before the first claim. There is one for every start, so
+/// only those after an epoch that is `known` to have been claimed are listed. A stale list does not
+/// deceive it: it asks for the epochs after the last one it knows until one is absent.
+pub async fn newest(
+    replica: &Replica,
+    known: Option<Epoch>,
+) -> Result<Option<(Epoch, Head)>, StoreError> {
+    let known = known.unwrap_or_default();
+    let (listed, mut newest, mut following) = try_join3(
+        replica.list_after(layout::HEADS, Some(&layout::head(known))),
+        read_claimed(replica, known),
+        read_claimed(replica, known.next()),
+    )
+    .await?;
+    if known > Epoch(0) && listed.is_empty() && newest.is_none() && following.is_none() {
+        // The head of the newest writer is lost; who was the owner before, an older one says.
+        return Box::pin(self::newest(replica, None)).await;
+    }
+    let numbers = listed
+        .iter()
+        .filter_map(|listed| layout::number(&listed.path));
+    if let Some(last) = numbers.max().map(Epoch).filter(|last| *last > known.next()) {
+        newest = following.or(newest);
+        following = read_claimed(replica, last).await?;
+    }
+    let mut next = following.as_ref().map(|(epoch, _)| epoch.next());
+    newest = following.or(newest);
+    while let Some(epoch) = next {
+        let found = read_claimed(replica, epoch).await?;
+        next = found.as_ref().map(|(epoch, _)| epoch.next());
+        newest = found.or(newest);
     }
     Ok(newest)
+}
+
+async fn read_claimed(
+    replica: &Replica,
+    epoch: Epoch,
+) -> Result<Option<(Epoch, Head)>, StoreError> {
+    if epoch == Epoch(0) {
+        return Ok(None);
+    }
+    let head = read(replica, epoch).await?;
+    Ok(head.map(|head| (epoch, head)))
 }
 
 /// The head of this epoch; `None` when nobody has claimed it.

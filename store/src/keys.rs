@@ -35,6 +35,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 const ID_BYTES_MAX: usize = 128;
+/// The kind `content_forgotten`.
+const FORGOTTEN: u16 = 8;
 
 /// All data keys of this gateway, from any thread.
 pub struct Keyring {
@@ -297,6 +299,16 @@ pub fn keys_in(records: &[Record]) -> Vec<KeyId> {
             _ => None,
         })
         .collect()
+}
+
+/// The keys these records forget.
+pub fn forgotten_in(records: &[Record]) -> Vec<KeyId> {
+    let of_kind = records.iter().filter(|record| record.kind == FORGOTTEN);
+    let forgotten = of_kind.filter_map(|record| match record.event() {
+        Ok(Event::ContentForgotten(event)) => Some(event.keys),
+        _ => None,
+    });
+    forgotten.flatten().collect()
 }
 
 /// Ids are names of objects: nothing that a path would treat specially.

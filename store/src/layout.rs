@@ -6,6 +6,7 @@
 //! compact/<from:020>-<to:020>.seg     merged segments
 //! floor/<number:010>.json             how far `log/` was merged, create-only, never deleted
 //! snapshot/<seq:020>.snap             a snapshot of the state
+//! checkpoint/<seq:020>.json           a signed checkpoint
 //! keys/<id>                           a data key
 //! blob/<hash>                         a sealed payload too large for a record
 //! orphan/<epoch:010>-<writer>/<first_seq:020>.seg    a tail that lost against another writer
@@ -26,6 +27,8 @@ pub const MERGED: &str = "compact";
 pub const FLOORS: &str = "floor";
 /// Folder of the snapshots.
 pub const SNAPSHOTS: &str = "snapshot";
+/// Folder of the signed checkpoints.
+pub const CHECKPOINTS: &str = "checkpoint";
 /// Folder of the data keys.
 pub const KEYS: &str = "keys";
 /// Folder of the blobs.
@@ -59,6 +62,11 @@ pub fn floor(number: u64) -> Path {
 /// The snapshot of the state after this record.
 pub fn snapshot(seq: Seq) -> Path {
     Path::from(format!("{SNAPSHOTS}/{:020}.snap", seq.0))
+}
+
+/// The signed checkpoint that ends with this record.
+pub fn checkpoint(seq: Seq) -> Path {
+    Path::from(format!("{CHECKPOINTS}/{:020}.json", seq.0))
 }
 
 /// A data key.
@@ -96,7 +104,7 @@ pub fn range(path: &Path) -> Option<(Seq, Seq)> {
     (Seq::ZERO < range.0 && range.0 <= range.1).then_some(range)
 }
 
-/// The number in the file name of a head, segment, floor or snapshot.
+/// The number in the file name of a head, segment, floor, snapshot or checkpoint.
 pub fn number(path: &Path) -> Option<u64> {
     path.filename()?.split('.').next()?.parse().ok()
 }

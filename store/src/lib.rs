@@ -1,6 +1,8 @@
 //! The local log and its replica.
+pub mod anchor;
 pub mod blobs;
 pub mod catalog;
+pub mod checkpoint;
 pub mod claim;
 pub mod compact;
 pub mod compact_task;
@@ -11,6 +13,7 @@ pub mod floor;
 pub mod follow;
 pub mod fork;
 pub mod head;
+pub mod history;
 pub mod keys;
 pub mod layout;
 pub mod log;

@@ -1,7 +1,8 @@
 //! The seam between the gateway and its local log.
 //!
 //! Invariant: what [`EventLog::append`] accepted survives a killed process and a lost power
-//! supply, whole batches at a time; records are contiguous and chained from seq 1.
+//! supply, whole batches at a time; records are contiguous and chained from the log's base, which is
+//! [`Cursor::START`] unless the log was begun at a snapshot ([`EventLog::begin_at`]).
 //! An implementation proves itself with the conformance suite in `testing`.
 
 use crate::error::StoreError;
@@ -23,8 +24,14 @@ pub trait EventLog: Send {
     /// again, so the caller stops and never retries.
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError>;
 
+    /// Makes the log begin after `base` instead of at seq 1, durably: what comes before is in the
+    /// remote log only. Used before a start restores what follows a snapshot. The log must be
+    /// empty and at [`Cursor::START`]; errors are as those of [`EventLog::append`].
+    fn begin_at(&mut self, base: Cursor) -> Result<(), StoreError>;
+
     /// Drops everything after `to` durably. Used before the writer runs, when the local tail lost
-    /// against the remote log. `to` must be a record of this log, or [`Cursor::START`].
+    /// against the remote log. `to` must be a record of this log, its base, or [`Cursor::START`]:
+    /// then the log is empty, and its base is the start again.
     fn rewind(&mut self, to: Cursor) -> Result<(), StoreError>;
 
     /// A handle for readers on other threads; it sees what was durable when it reads.
@@ -33,6 +40,10 @@ pub trait EventLog: Send {
 
 /// Reads the local log from any thread. May block on the disk.
 pub trait LogReader: Send + Sync {
+    /// The position before the first record that is here. Reads of that record and older ones
+    /// fail with `NotLocal`: they are in the remote log.
+    fn base(&self) -> Cursor;
+
     /// The last durable record.
     fn head(&self) -> Cursor;
 
@@ -57,11 +68,34 @@ pub trait LogReader: Send + Sync {
     fn get(&self, seq: Seq) -> Result<Option<Record>, StoreError>;
 
     /// The position of this seq in this log; `None` when the log does not reach it.
-    /// Seq 0 gives [`Cursor::START`].
+    /// Seq 0 gives [`Cursor::START`], also where the log has another base.
     fn cursor(&self, seq: Seq) -> Result<Option<Cursor>, StoreError> {
+        let base = self.base();
         if seq == Seq::ZERO {
             return Ok(Some(Cursor::START));
         }
+        if seq == base.seq {
+            return Ok(Some(base));
+        }
         Ok(self.get(seq)?.map(|record| record.cursor()))
     }
+}
+
+/// Refuses what lies before the records of a log with this base.
+pub(crate) fn require_local(seq: Seq, base: Cursor) -> Result<(), StoreError> {
+    if base.seq > Seq::ZERO && seq <= base.seq {
+        let base = base.seq;
+        return Err(StoreError::NotLocal { seq, base });
+    }
+    Ok(())
+}
+
+/// Whether a log between these positions may be made to begin elsewhere.
+pub(crate) fn require_empty(base: Cursor, head: Cursor) -> Result<(), StoreError> {
+    if base == Cursor::START && head == Cursor::START {
+        return Ok(());
+    }
+    Err(StoreError::Internal(format!(
+        "a log from {base} to {head} cannot begin elsewhere"
+    )))
 }

@@ -4,7 +4,7 @@
 //! conformance suite. Clones share the records, so a clone stands for "opened again".
 
 use crate::error::StoreError;
-use crate::log::{EventLog, LogReader};
+use crate::log::{EventLog, LogReader, require_empty, require_local};
 use crate::segment::follow;
 use moltbot_core::chain::Cursor;
 use moltbot_core::codec;
@@ -15,7 +15,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// Records in memory.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLog {
-    records: Arc<RwLock<Vec<Record>>>,
+    held: Arc<RwLock<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    base: Cursor,
+    records: Vec<Record>,
 }
 
 impl MemoryLog {
@@ -24,12 +30,12 @@ impl MemoryLog {
         MemoryLog::default()
     }
 
-    fn lock(&self) -> RwLockReadGuard<'_, Vec<Record>> {
-        self.records.read().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_mut(&self) -> RwLockWriteGuard<'_, Vec<Record>> {
-        self.records.write().unwrap_or_else(PoisonError::into_inner)
+    fn lock_mut(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,17 +46,28 @@ impl EventLog for MemoryLog {
 
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
         follow(LogReader::head(self), records)?;
-        self.lock_mut().extend_from_slice(records);
+        self.lock_mut().records.extend_from_slice(records);
+        Ok(())
+    }
+
+    fn begin_at(&mut self, base: Cursor) -> Result<(), StoreError> {
+        require_empty(LogReader::base(self), LogReader::head(self))?;
+        self.lock_mut().base = base;
         Ok(())
     }
 
     fn rewind(&mut self, to: Cursor) -> Result<(), StoreError> {
-        if self.cursor(to.seq)? != Some(to) {
+        if to != Cursor::START && self.cursor(to.seq)? != Some(to) {
             return Err(StoreError::Internal(format!(
                 "cannot rewind to {to}, which is not in the log"
             )));
         }
-        self.lock_mut().truncate(position_after(to.seq));
+        let mut held = self.lock_mut();
+        let kept = held.count_to(to.seq);
+        held.records.truncate(kept);
+        if to == Cursor::START {
+            held.base = to;
+        }
         Ok(())
     }
 
@@ -60,16 +77,22 @@ impl EventLog for MemoryLog {
 }
 
 impl LogReader for MemoryLog {
+    fn base(&self) -> Cursor {
+        self.lock().base
+    }
+
     fn head(&self) -> Cursor {
-        self.lock().last().map_or(Cursor::START, Record::cursor)
+        let held = self.lock();
+        held.records.last().map_or(held.base, Record::cursor)
     }
 
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Record>, StoreError> {
-        let records = self.lock();
-        let start = position_after(Seq(from.0.saturating_sub(1)));
+        let held = self.lock();
+        require_local(from, held.base)?;
+        let start = held.count_to(Seq(from.0.saturating_sub(1)));
         let mut bytes = 0;
         let mut found = Vec::new();
-        for record in records.get(start..).unwrap_or_default() {
+        for record in held.records.get(start..).unwrap_or_default() {
             if bytes >= bytes_max && !found.is_empty() {
                 break;
             }
@@ -86,11 +109,15 @@ impl LogReader for MemoryLog {
         if seq == Seq::ZERO {
             return Ok(None);
         }
-        Ok(self.lock().get(position_after(seq) - 1).cloned())
+        let held = self.lock();
+        require_local(seq, held.base)?;
+        Ok(held.records.get(held.count_to(seq) - 1).cloned())
     }
 }
 
-/// Records up to this seq stand before this place.
-fn position_after(seq: Seq) -> usize {
-    usize::try_from(seq.0).unwrap_or(usize::MAX)
+impl Held {
+    /// So many of the records, or places for records, are not after this seq.
+    fn count_to(&self, seq: Seq) -> usize {
+        usize::try_from(seq.0.saturating_sub(self.base.seq.0)).unwrap_or(usize::MAX)
+    }
 }

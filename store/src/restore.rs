@@ -16,10 +16,9 @@ use crate::floor::Floor;
 use crate::head::{self, Head};
 use crate::log::{EventLog, LogReader};
 use crate::replica::Replica;
-use crate::segment::SegmentHeader;
+use crate::segment::{Segment, SegmentHeader};
 use crate::settings::{CATALOG_REFRESHES_MAX, RESTORE_APPEND_BYTES_MAX, StoreSettings};
 use chain::{Chain, Link};
-use futures_util::future::try_join;
 use moltbot_core::chain::Cursor;
 use moltbot_core::event::Event;
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
@@ -96,13 +95,14 @@ pub async fn survey(replica: &Replica) -> Result<Survey, StoreError> {
 /// [`survey`] that lists only objects which hold this record or later ones: the catalog begins
 /// there. The record must not be beyond the end of the log.
 pub async fn survey_from(replica: &Replica, from: Seq) -> Result<Survey, StoreError> {
-    let (head, catalog) = try_join(head::newest(replica), Catalog::list(replica, from)).await?;
     let mut survey = Survey {
-        head,
+        head: None,
         tail: Tail::default(),
-        catalog,
+        catalog: Catalog::list(replica, from).await?,
     };
-    survey.find_tail(replica).await?;
+    Box::pin(survey.find_tail(replica)).await?;
+    let written = survey.tail.shipped_by.as_ref().map(|(epoch, _)| *epoch);
+    survey.head = head::newest(replica, written).await?;
     Ok(survey)
 }
 
@@ -187,6 +187,16 @@ pub async fn verify(
     settings: &StoreSettings,
     progress: &mut Progress<'_>,
 ) -> Result<Verified, StoreError> {
+    verify_each(replica, settings, progress, &mut |_| {}).await
+}
+
+/// [`verify`], and shows each record to `see`, in order, once it is verified.
+pub async fn verify_each(
+    replica: &Replica,
+    settings: &StoreSettings,
+    progress: &mut Progress<'_>,
+    see: &mut (dyn FnMut(&Record) + Send),
+) -> Result<Verified, StoreError> {
     let survey = survey(replica).await?;
     let mut verified = Verified {
         records: 0,
@@ -199,6 +209,7 @@ pub async fn verify(
     let all = (Seq::ZERO, survey.tail.cursor.seq);
     let mut chain = Chain::open(replica, &survey, all, settings.restore_concurrency);
     while let Some(link) = chain.next().await? {
+        link.records.iter().for_each(&mut *see);
         verified.records += link.records.len() as u64;
         verified.head = link.header.to();
         verified.segments += 1;
@@ -295,25 +306,37 @@ fn after(link: Link, local: Cursor) -> Result<Vec<Record>, StoreError> {
     })
 }
 
-/// Finds where a local log and the remote log part, reading few segments.
+/// Finds where a local log and the remote log part, reading few segments: at the start, when the
+/// local log has a base that is not in the remote one.
 pub async fn fork(
     replica: &Replica,
     local: &dyn LogReader,
     survey: &Survey,
 ) -> Result<Fork, StoreError> {
-    let tail = &survey.tail;
+    let (tail, base) = (&survey.tail, local.base());
+    let mut fork = Fork {
+        at: Cursor::START,
+        shipped_by: None,
+    };
+    if local.head() == Cursor::START || tail.cursor.seq < base.seq {
+        return Ok(fork);
+    }
     if local.cursor(tail.cursor.seq)? == Some(tail.cursor) {
         return Ok(Fork {
             at: tail.cursor,
             shipped_by: tail.shipped_by.clone(),
         });
     }
-    let mut fork = Fork {
-        at: Cursor::START,
-        shipped_by: None,
-    };
-    if local.head() == Cursor::START {
-        return Ok(fork);
+    if base != Cursor::START {
+        match base_in(replica, base, &survey.catalog).await? {
+            Some(shipped_by) => {
+                fork = Fork {
+                    at: base,
+                    shipped_by: Some(shipped_by),
+                }
+            }
+            None => return Ok(fork),
+        }
     }
     let start = last_common_start(replica, local, &survey.catalog).await?;
     let wanted = (Seq(start.0.saturating_sub(1)), tail.cursor.seq);
@@ -326,7 +349,7 @@ pub async fn fork(
             (Some(before), true) => before.clone(),
             _ => last.clone(),
         };
-        for record in &link.records {
+        for record in link.records.iter().filter(|r| r.seq > base.seq) {
             if local.cursor(record.seq)? != Some(record.cursor()) {
                 return Ok(fork);
             }
@@ -345,6 +368,30 @@ pub async fn fork(
     Ok(fork)
 }
 
+/// Who shipped this record, in which epoch; `None` when the remote log has another in its place.
+async fn base_in(
+    replica: &Replica,
+    base: Cursor,
+    catalog: &Catalog,
+) -> Result<Option<(Epoch, InstanceId)>, StoreError> {
+    let mut catalog = catalog.clone();
+    let Some(found) = catalog.read_holding(replica, base.seq).await? else {
+        return Err(unsettled(base.seq));
+    };
+    let Segment { header, records } = found.segment;
+    let upto = records.iter().rev().skip_while(|r| r.seq > base.seq);
+    let mut older = upto.peekable();
+    if older.peek().map(|record| record.cursor()) != Some(base) {
+        return Ok(None);
+    }
+    // A merged segment names its last writer only.
+    let started = older.find_map(|record| match record.event() {
+        Ok(Event::WriterStarted(started)) => Some((started.epoch, started.instance)),
+        _ => None,
+    });
+    Ok(Some(started.unwrap_or((header.epoch, header.writer))))
+}
+
 /// The first record of the known object before the newest one whose first record the local log has
 /// too. The chain makes this a binary search: where two logs have a record in common, they have
 /// everything before in common.
@@ -354,7 +401,9 @@ async fn last_common_start(
     catalog: &Catalog,
 ) -> Result<Seq, StoreError> {
     let mut catalog = catalog.clone();
-    let objects = catalog.chain(Seq(1));
+    let base = local.base().seq;
+    let mut objects = catalog.chain(Seq(1));
+    objects.retain(|object| object.first() > base);
     let first_of = |at: usize| objects.get(at).map(|object| object.first());
     let (mut low, mut high) = (0, objects.len());
     while low < high {
@@ -373,5 +422,5 @@ async fn last_common_start(
     }
     // The newest common one is before `low`.
     let start = low.checked_sub(2).and_then(first_of);
-    Ok(start.unwrap_or(Seq(1)))
+    Ok(start.unwrap_or(base.next()))
 }

@@ -152,6 +152,12 @@ impl EventLog for Page {
         Ok(())
     }
 
+    fn begin_at(&mut self, base: Cursor) -> Result<(), StoreError> {
+        Err(StoreError::Internal(format!(
+            "a page begins where it was asked for and not after {base}"
+        )))
+    }
+
     fn rewind(&mut self, to: Cursor) -> Result<(), StoreError> {
         Err(StoreError::Internal(format!(
             "a page is never rewound to {to}"

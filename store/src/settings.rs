@@ -38,6 +38,15 @@ pub const CHECKPOINT_BATCH_BYTES: usize = 256 << 10;
 /// An object larger than this is not read; the largest snapshot fits.
 pub const OBJECT_BYTES_MAX: u64 = 192 << 20;
 
+/// A checkpoint; a larger one is not read.
+pub const CHECKPOINT_BYTES_MAX: usize = 4 << 10;
+/// Checkpoints that are never thinned out, the newest ones.
+pub const CHECKPOINTS_NEWEST_KEPT: usize = 64;
+/// Checkpoints of one place that are read when a log is held against them, the newest ones: they
+/// vouch for everything before.
+pub const CHECKPOINTS_READ_MAX: usize = 1_000;
+/// Checkpoints that are read at the same time.
+pub const CHECKPOINTS_READ_AT_ONCE: usize = 8;
 /// Content is sealed in pieces of this size. Part of the form: another one gives other names.
 pub const BLOB_CHUNK_BYTES: usize = 1 << 20;
 /// The largest object that holds a blob or a part of one.
@@ -61,6 +70,16 @@ pub const ORPHANS_MAX: usize = 1000;
 
 /// Gateways that claim at the same moment try so often to get ahead of one another.
 pub const CLAIM_ROUNDS_MAX: u32 = 64;
+
+/// Snapshots that a start tries, from the newest on, before it reads the whole log.
+pub const ANCHORS_TRIED_MAX: usize = 5;
+/// Encoded bytes read per step of the search for the event that vouches for a snapshot.
+pub const ANCHOR_SCAN_BYTES: usize = 1 << 20;
+
+/// Memory for decoded objects of the history before the local log; one larger object fits as well.
+pub const HISTORY_CACHE_BYTES: usize = 16 << 20;
+/// Readers that wait for the history before the local log; more are refused for the moment.
+pub const HISTORY_READERS_MAX: usize = 64;
 
 /// Records in one object of the log. Whoever looks for a record needs to list no object that begins
 /// so far before it.
@@ -128,6 +147,8 @@ pub struct StoreSettings {
     pub retry_ms_max: u64,
     /// Objects read at the same time.
     pub restore_concurrency: usize,
+    /// A local log that is so many records behind is begun anew at a snapshot.
+    pub behind_records_max: u64,
     /// What is merged into one object, as stored. A reader of old history reads all of it.
     pub compact_bytes_max: u64,
     /// Fewer segments are not worth merging.
@@ -161,7 +182,8 @@ impl Default for StoreSettings {
             head_check_ms: 60_000,
             retry_ms_min: 200,
             retry_ms_max: 30_000,
-            restore_concurrency: 16,
+            restore_concurrency: 32,
+            behind_records_max: 20_000,
             compact_bytes_max: 4 << 20,
             compact_segments_min: 32,
             compact_fan_in: 8,

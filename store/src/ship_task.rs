@@ -148,7 +148,8 @@ pub fn spawn(setup: ShipSetup) -> (ShipHandle, JoinHandle<ShipEnd>) {
         status: status_out,
         shipped: safe_out,
         request: None,
-        wake: None,
+        // The shipper says at its first step when it wants to be woken.
+        wake: Some(now),
     };
     let handle = ShipHandle {
         signal,

@@ -9,6 +9,8 @@
 //! of the same database are handed out by [`SledLog::tree`]. Whatever goes into sled is one atomic
 //! batch, one flush, and then one `fdatasync` of sled's file.
 //!
+//! A log that was begun at a snapshot has a base in sled, which its first record follows.
+//!
 //! Invariant: the head moves only after all of an append succeeded; after any failure the log refuses
 //! to go on until it is opened again, and opening verifies every record from the first to the
 //! last. Since batches are atomic, a value that does not verify is damage, never a torn write.
@@ -29,7 +31,7 @@ pub use reader::SledReader;
 pub use set_aside::{Opened, SetAside};
 
 use crate::error::StoreError;
-use crate::log::{EventLog, LogReader};
+use crate::log::{EventLog, LogReader, require_empty};
 use crate::segment::follow;
 use crate::settings::StoreSettings;
 use checkpoint::Checkpoint;
@@ -53,15 +55,16 @@ pub struct SledLog {
     tail: Tail,
     recent: Recent,
     checkpoint: Checkpoint,
-    head: SharedHead,
+    span: SharedSpan,
     is_failed: bool,
 }
 
 impl SledLog {
     /// Opens or creates the log in this directory and verifies all of it.
     ///
-    /// `Locked` when another process has it open, `Corrupt` or `Codec` (naming the first bad seq)
-    /// when it is damaged, `Disk` when the system refuses.
+    /// `Locked` when another process has it open, `Newer` when a newer version of this software
+    /// wrote it (then nothing is touched), `Corrupt` or `Codec` (naming the first bad seq) when it is
+    /// damaged, `Disk` when the system refuses.
     pub fn open(path: &Path, settings: &StoreSettings) -> Result<SledLog, StoreError> {
         // sled asserts much of what it reads from its file.
         catch_unwind(|| SledLog::open_verified(path, settings)).unwrap_or_else(|_| {
@@ -73,8 +76,8 @@ impl SledLog {
     }
 
     /// Opens the log; one that does not open or verify is moved to `<path>.damaged-<n>` and an
-    /// empty one takes its place, to be restored from the remote log. `Locked` and `Disk` are
-    /// errors: nothing is moved.
+    /// empty one takes its place, to be restored from the remote log. `Locked`, `Newer` and
+    /// `Disk` are errors: nothing is moved.
     pub fn open_or_set_aside(path: &Path, settings: &StoreSettings) -> Result<Opened, StoreError> {
         set_aside::open(path, settings)
     }
@@ -90,8 +93,10 @@ impl SledLog {
     }
 
     fn open_verified(path: &Path, settings: &StoreSettings) -> Result<SledLog, StoreError> {
+        Tail::check_form(path)?;
         let disk = Disk::open(path, settings)?;
-        let in_sled = verify::verify(disk.log())?;
+        let base = groups::base(disk.log())?;
+        let in_sled = verify::verify(disk.log(), base)?;
         let (tail, found) = Tail::open(path, in_sled, settings.tail_bytes)?;
         let recent = Recent::default();
         let head = verify::extend(disk.log(), in_sled, found, &recent)?;
@@ -106,7 +111,7 @@ impl SledLog {
             disk,
             tail,
             recent,
-            head: SharedHead::new(head),
+            span: SharedSpan::new(base, head),
             is_failed: false,
         };
         if !log.recent.is_empty() || !log.tail.is_empty() || log.tail.base() != head {
@@ -153,7 +158,7 @@ impl SledLog {
 
 impl EventLog for SledLog {
     fn head(&self) -> Cursor {
-        self.head.get()
+        self.span.head()
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
@@ -164,48 +169,73 @@ impl EventLog for SledLog {
         }
         let group = Group::of(before, records)?;
         self.change(|log| log.store(group, after))?;
-        self.head.set(after);
+        self.span.set_head(after);
+        Ok(())
+    }
+
+    fn begin_at(&mut self, base: Cursor) -> Result<(), StoreError> {
+        require_empty(self.span.base(), self.head())?;
+        self.change(|log| {
+            // From here on it begins there: a power loss leaves a tail whose base comes before.
+            let mut batch = sled::Batch::default();
+            groups::insert_base(&mut batch, base);
+            log.disk.commit(log.disk.log(), batch)?;
+            log.tail.renew(base)
+        })?;
+        self.span.set(base, base);
         Ok(())
     }
 
     fn rewind(&mut self, to: Cursor) -> Result<(), StoreError> {
         let reader = self.reader();
-        if reader.cursor(to.seq)? != Some(to) {
+        if to != Cursor::START && reader.cursor(to.seq)? != Some(to) {
             return Err(StoreError::Internal(format!(
                 "cannot rewind to {to}, which is not in the local log"
             )));
         }
         self.change(|log| {
             // Readers must not see what is about to go.
-            log.head.set(to);
+            log.span.set_head(to);
             log.checkpoint.finish()?;
             log.tail.renew(to)?;
             let mut batch = sled::Batch::default();
             groups::cut_after(&mut batch, log.disk.log(), to.seq)?;
             log.disk.commit(log.disk.log(), batch)
-        })
+        })?;
+        if to == Cursor::START {
+            self.span.set(to, to);
+        }
+        Ok(())
     }
 
     fn reader(&self) -> Arc<dyn LogReader> {
-        let (recent, head) = (self.recent.clone(), self.head.clone());
-        Arc::new(SledReader::new(Arc::clone(&self.disk), recent, head))
+        let (recent, span) = (self.recent.clone(), self.span.clone());
+        Arc::new(SledReader::new(Arc::clone(&self.disk), recent, span))
     }
 }
 
-/// The last durable position, shared with the readers.
+/// The base and the last durable position, shared with the readers.
 #[derive(Clone)]
-struct SharedHead(Arc<RwLock<Cursor>>);
+struct SharedSpan(Arc<RwLock<(Cursor, Cursor)>>);
 
-impl SharedHead {
-    fn new(head: Cursor) -> SharedHead {
-        SharedHead(Arc::new(RwLock::new(head)))
+impl SharedSpan {
+    fn new(base: Cursor, head: Cursor) -> SharedSpan {
+        SharedSpan(Arc::new(RwLock::new((base, head))))
     }
 
-    fn get(&self) -> Cursor {
-        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    fn base(&self) -> Cursor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn set(&self, head: Cursor) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = head;
+    fn head(&self) -> Cursor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    fn set(&self, base: Cursor, head: Cursor) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (base, head);
+    }
+
+    fn set_head(&self, head: Cursor) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).1 = head;
     }
 }

@@ -8,7 +8,9 @@ use moltbot_core::event::Event;
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
+use moltbot_store::catalog::Catalog;
 use moltbot_store::claim::{ClaimRequest, Claimed, claim};
+use moltbot_store::compact::Compactor;
 use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::head;
 use moltbot_store::keys::{Keyring, MasterKeys};
@@ -48,7 +50,16 @@ async fn claim_as(
 ) -> Result<Claimed, StoreError> {
     let keyring = Keyring::in_memory(MasterKeys::default());
     let settings = StoreSettings::default();
-    claim(replica, log, &keyring, request, &settings, &mut |_, _| {}).await
+    claim(
+        replica,
+        log,
+        &keyring,
+        request,
+        &settings,
+        &mut |_| true,
+        &mut |_, _| {},
+    )
+    .await
 }
 
 fn ship(
@@ -57,7 +68,11 @@ fn ship(
     instance: &str,
     claimed: &Claimed,
 ) -> (ShipHandle, JoinHandle<ShipEnd>) {
-    ship_task::spawn(ShipSetup {
+    ship_task::spawn(setup(replica, log, instance, claimed))
+}
+
+fn setup(replica: &Replica, log: &MemoryLog, instance: &str, claimed: &Claimed) -> ShipSetup {
+    ShipSetup {
         replica: replica.clone(),
         local: log.reader(),
         keyring: Arc::new(Keyring::in_memory(MasterKeys::default())),
@@ -66,7 +81,7 @@ fn ship(
         shipped: claimed.head,
         settings: StoreSettings::default(),
         seed: 1,
-    })
+    }
 }
 
 fn append(log: &mut MemoryLog, count: usize, bytes: usize) -> Vec<Record> {
@@ -120,7 +135,7 @@ async fn the_first_start_claims_epoch_one_and_records_it() {
     assert!(matches!(first.event().unwrap(), Event::WriterStarted(event)
         if event.epoch == Epoch(1) && event.instance.as_str() == "a"));
     assert_eq!(remote_log(&replica).await, all(&log));
-    let (epoch, head) = head::newest(&replica).await.unwrap().unwrap();
+    let (epoch, head) = head::newest(&replica, None).await.unwrap().unwrap();
     assert_eq!(
         (epoch, head.owner.as_str(), head.from_seq),
         (Epoch(1), "a", Seq(1))
@@ -427,4 +442,271 @@ async fn a_claim_can_run_on_any_thread() {
     let asked = request("a", false);
     let claimed = is_send(claim_as(&replica, &mut log, &asked)).await.unwrap();
     assert_ne!(claimed.head, Cursor::START);
+}
+
+/// Ships batches of records, each in a segment of its own, and stops.
+async fn ship_batches(replica: &Replica, log: &mut MemoryLog, instance: &str, claimed: &Claimed) {
+    let (handle, task) = ship(replica, log, instance, claimed);
+    for _ in 0..12 {
+        let batch = append(log, 3, 40);
+        handle.appended(&batch);
+        handle.ship_now();
+        assert!(handle.wait_shipped(batch[2].seq).await);
+    }
+    handle.stop(Duration::from_secs(5));
+    assert!(matches!(task.await.unwrap(), ShipEnd::Stopped { .. }));
+}
+
+/// Merges everything but the last segments.
+async fn compact(replica: &Replica, log: &MemoryLog, instance: &str, claimed: &Claimed) {
+    let settings = StoreSettings {
+        compact_segments_min: 2,
+        ..StoreSettings::default()
+    };
+    let writer = InstanceId::from(instance);
+    let mut compactor = Compactor::new(replica.clone(), claimed.epoch, writer, settings);
+    let head = EventLog::head(log).seq.0;
+    let counting = [Seq(head), Seq(head - 4)];
+    let pass = compactor.pass(&counting).await.unwrap();
+    assert!(pass.made > 0 && pass.replaced > 0, "{pass:?}");
+}
+
+async fn is_there(replica: &Replica, first: Seq) -> bool {
+    let path = layout::segment(first);
+    replica.get(&path).await.unwrap().is_some()
+}
+
+/// A gateway that sleeps with unshipped records, while another one takes the log over, goes on, and
+/// merges and deletes what has the names that the first one will use.
+async fn slept_through_a_deletion(replica: &Replica) -> (MemoryLog, Claimed, MemoryLog, Claimed) {
+    let (mut asleep, mut awake) = (MemoryLog::new(), MemoryLog::new());
+    let old = claim_as(replica, &mut asleep, &request("a", false))
+        .await
+        .unwrap();
+    let new = claim_as(replica, &mut awake, &request("b", true))
+        .await
+        .unwrap();
+    ship_batches(replica, &mut awake, "b", &new).await;
+    compact(replica, &awake, "b", &new).await;
+    assert!(!is_there(replica, old.head.seq.next()).await);
+    (asleep, old, awake, new)
+}
+
+#[tokio::test]
+async fn a_writer_that_creates_a_deleted_name_again_is_fenced_and_its_object_is_ignored() {
+    let replica = replica();
+    let (mut asleep, old, awake, new) = slept_through_a_deletion(&replica).await;
+    let lost = append(&mut asleep, 5, 50);
+    let (handle, task) = ship(&replica, &asleep, "a", &old);
+    handle.appended(&lost);
+    handle.ship_now();
+    let ShipEnd::Fenced { by, orphan } = task.await.unwrap() else {
+        panic!("it was not told that it is fenced");
+    };
+    assert_eq!((by, orphan.unwrap().last), (Epoch(2), Seq(6)));
+    assert_eq!(handle.shipped().borrow().seq, Seq(1));
+
+    // Its segment links to record #1, and stands where the log once was.
+    let stray = old.head.seq.next();
+    assert!(is_there(&replica, stray).await);
+    assert_eq!(remote_log(&replica).await, all(&awake));
+    let mut catalog = Catalog::list(&replica, Seq::ZERO).await.unwrap();
+    let found = catalog.read_holding(&replica, stray).await.unwrap();
+    assert_eq!(found.unwrap().segment.header.writer.as_str(), "b");
+    let mut third = MemoryLog::new();
+    let third_claim = claim_as(&replica, &mut third, &request("c", true))
+        .await
+        .unwrap();
+    assert_eq!(third_claim.epoch, new.epoch.next());
+    assert!(all(&third).starts_with(&all(&awake)));
+}
+
+#[tokio::test]
+async fn a_stray_segment_fools_nobody_whatever_the_lists_lack() {
+    let replica = replica();
+    let (asleep, old, awake, _) = slept_through_a_deletion(&replica).await;
+    let stray = records(EventLog::head(&asleep), 4, 60);
+    put_segment(&replica, old.epoch.0, "a", &stray).await;
+    let mut whole = 0;
+    for seed in 0..200 {
+        let store = FaultyStore::new(Arc::clone(&replica.store), seed);
+        store.set_faults(Faults {
+            stale_list: 1000,
+            ..Faults::default()
+        });
+        let blurred = Replica::over(Arc::new(store), ReplicaKind::Memory);
+        let mut log = MemoryLog::new();
+        let settings = StoreSettings::default();
+        match restore::restore(&blurred, &mut log, &settings, &mut |_, _| {}).await {
+            Ok(_) => {
+                assert!(all(&log).starts_with(&all(&awake)), "seed {seed}");
+                whole += 1;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Transient, "seed {seed}: {error}"),
+        }
+        let claimed = claim_as(&blurred, &mut log, &request("b", false)).await;
+        match claimed {
+            Ok(_) => assert!(all(&log).starts_with(&all(&awake)), "seed {seed}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Transient, "seed {seed}: {error}"),
+        }
+    }
+    assert!(whole > 100, "{whole} of 200");
+}
+
+#[tokio::test]
+async fn the_next_compaction_sweeps_strays_away() {
+    let replica = replica();
+    let (asleep, old, mut awake, new) = slept_through_a_deletion(&replica).await;
+    let stray = records(EventLog::head(&asleep), 4, 60);
+    put_segment(&replica, old.epoch.0, "a", &stray).await;
+    let again = Claimed {
+        head: EventLog::head(&awake),
+        ..new
+    };
+    ship_batches(&replica, &mut awake, "b", &again).await;
+    compact(&replica, &awake, "b", &again).await;
+    assert!(!is_there(&replica, stray[0].seq).await);
+    assert_eq!(remote_log(&replica).await, all(&awake));
+}
+
+#[tokio::test]
+async fn an_old_writer_stays_fenced_when_the_head_after_its_own_was_lost() {
+    let replica = replica();
+    let (mut asleep, old, mut awake, new) = slept_through_a_deletion(&replica).await;
+    // Somebody deletes the head that fences it. The next start and compaction make it again.
+    replica.delete(&layout::head(new.epoch)).await.unwrap();
+    let next = claim_as(&replica, &mut awake, &request("b", true))
+        .await
+        .unwrap();
+    assert_eq!(next.epoch, Epoch(3), "the segments still tell of epoch 2");
+    ship_batches(&replica, &mut awake, "b", &next).await;
+    compact(&replica, &awake, "b", &next).await;
+    let lost = append(&mut asleep, 2, 50);
+    let (handle, task) = ship(&replica, &asleep, "a", &old);
+    handle.appended(&lost);
+    handle.ship_now();
+    assert!(matches!(
+        task.await.unwrap(),
+        ShipEnd::Fenced { by: Epoch(2), .. }
+    ));
+    assert_eq!(remote_log(&replica).await, all(&awake));
+}
+
+#[tokio::test]
+async fn the_newest_head_may_be_lost_and_its_writer_is_still_fenced_by_the_next() {
+    let replica = replica();
+    let (mut first, mut second) = (MemoryLog::new(), MemoryLog::new());
+    let claimed = claim_as(&replica, &mut first, &request("a", false))
+        .await
+        .unwrap();
+    replica.delete(&layout::head(Epoch(1))).await.unwrap();
+    let taken = claim_as(&replica, &mut second, &request("b", true))
+        .await
+        .unwrap();
+    assert_eq!(taken.epoch, Epoch(2));
+    let lost = append(&mut first, 1, 50);
+    let (handle, task) = ship(&replica, &first, "a", &claimed);
+    handle.appended(&lost);
+    handle.ship_now();
+    assert!(matches!(
+        task.await.unwrap(),
+        ShipEnd::Fenced { by: Epoch(2), .. }
+    ));
+    assert_eq!(remote_log(&replica).await, all(&second));
+}
+
+#[tokio::test]
+async fn an_idle_gateway_learns_by_itself_that_it_was_fenced() {
+    let replica = replica();
+    let (mut first, mut second) = (MemoryLog::new(), MemoryLog::new());
+    let claimed = claim_as(&replica, &mut first, &request("a", false))
+        .await
+        .unwrap();
+    let (handle, task) = ship_task::spawn(ShipSetup {
+        settings: StoreSettings {
+            head_check_ms: 20,
+            ..StoreSettings::default()
+        },
+        ..setup(&replica, &first, "a", &claimed)
+    });
+    claim_as(&replica, &mut second, &request("b", true))
+        .await
+        .unwrap();
+    // It ships nothing, and nobody tells it.
+    assert!(matches!(
+        task.await.unwrap(),
+        ShipEnd::Fenced { by: Epoch(2), .. }
+    ));
+    assert!(!handle.wait_shipped(Seq(9)).await, "a waiter is refused");
+}
+
+#[tokio::test]
+async fn a_gateway_that_was_cut_off_during_a_takeover_is_fenced_when_it_is_back() {
+    let inner: Arc<InMemory> = Arc::new(InMemory::new());
+    let sound = Replica::over(Arc::clone(&inner) as _, ReplicaKind::Memory);
+    let store = FaultyStore::new(inner, 5);
+    let cut_off = Replica::over(Arc::new(store.clone()), ReplicaKind::Memory);
+    let (mut first, mut second) = (MemoryLog::new(), MemoryLog::new());
+    let claimed = claim_as(&cut_off, &mut first, &request("a", false))
+        .await
+        .unwrap();
+    let (handle, task) = ship(&cut_off, &first, "a", &claimed);
+    store.set_down(true);
+    let lost = append(&mut first, 3, 50);
+    handle.appended(&lost);
+    handle.ship_now();
+    let mut status = handle.status();
+    status.wait_for(|status| status.retries > 0).await.unwrap();
+    claim_as(&sound, &mut second, &request("b", true))
+        .await
+        .unwrap();
+    store.set_down(false);
+    let ShipEnd::Fenced { by, orphan } = task.await.unwrap() else {
+        panic!("it was not fenced");
+    };
+    assert_eq!((by, orphan.unwrap().first), (Epoch(2), Seq(2)));
+    assert_eq!(remote_log(&sound).await, all(&second));
+}
+
+#[tokio::test]
+async fn of_gateways_that_start_together_one_goes_on() {
+    for seed in 0..100_u64 {
+        let inner: Arc<InMemory> = Arc::new(InMemory::new());
+        let sound = Replica::over(Arc::clone(&inner) as _, ReplicaKind::Memory);
+        let client = |salt| {
+            let store = FaultyStore::new(Arc::clone(&inner) as _, seed * 10 + salt);
+            store.set_faults(Faults {
+                yields_max: 9,
+                ..Faults::default()
+            });
+            Replica::over(Arc::new(store), ReplicaKind::Memory)
+        };
+        let (here, there) = (client(1), client(2));
+        let (mut one, mut two) = (MemoryLog::new(), MemoryLog::new());
+        let (first, second) = (request("a", true), request("b", true));
+        let (first, second) = tokio::join!(
+            claim_as(&here, &mut one, &first),
+            claim_as(&there, &mut two, &second),
+        );
+        let mut going_on = 0;
+        for (claimed, log, instance) in [(first, &mut one, "a"), (second, &mut two, "b")] {
+            let claimed = match claimed {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Fenced, "seed {seed}: {error}");
+                    continue;
+                }
+            };
+            let (handle, task) = ship(&sound, log, instance, &claimed);
+            handle.appended(&append(log, 2, 30));
+            handle.ship_now();
+            if handle.wait_shipped(EventLog::head(log).seq).await {
+                going_on += 1;
+                assert_eq!(remote_log(&sound).await, all(log), "seed {seed}");
+            } else {
+                assert!(matches!(task.await.unwrap(), ShipEnd::Fenced { .. }));
+            }
+        }
+        assert_eq!(going_on, 1, "seed {seed}");
+    }
 }

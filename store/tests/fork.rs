@@ -138,6 +138,7 @@ async fn start(replica: &Replica, instance: &str) -> Result<Epoch, StoreError> {
         &keyring,
         &request,
         &settings(),
+        &mut |_| false,
         &mut |_, _| {},
     )
     .await?;

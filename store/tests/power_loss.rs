@@ -11,7 +11,7 @@
     reason = "helpers of tests may panic as tests do"
 )]
 
-use moltbot_core::chain::Cursor;
+use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::ids::Seq;
 use moltbot_core::record::Record;
 use moltbot_store::error::{ErrorKind, StoreError};
@@ -70,6 +70,12 @@ impl Files {
         (home, path)
     }
 
+    /// Where a log that finds these files begins.
+    fn base(&self) -> Result<Cursor, StoreError> {
+        let (_home, path) = self.write();
+        Ok(open(&path)?.reader().base())
+    }
+
     /// What a log that finds these files holds; that it can be appended to, and keeps it.
     fn recovered(&self) -> Result<Vec<Record>, StoreError> {
         let (_home, path) = self.write();
@@ -77,7 +83,7 @@ impl Files {
         let mut found = all(&*log.reader(), 1 << 20)?;
         assert_eq!(
             log.head(),
-            found.last().map_or(Cursor::START, Record::cursor)
+            found.last().map_or(log.reader().base(), Record::cursor)
         );
         let more = records(log.head(), 1, 100);
         log.append(&more)?;
@@ -222,6 +228,57 @@ fn what_was_rewound_never_comes_back() {
 }
 
 #[test]
+fn a_log_that_is_begun_at_a_base_begins_there_or_at_the_start() {
+    let home = tempdir().unwrap();
+    let path = home.path().join("data");
+    let mut log = open(&path).unwrap();
+    let mut rng = Rng::new(7);
+    // What it held before must not come back with the base.
+    for _ in 0..20 {
+        log.append(&records(log.head(), 1, 2000)).unwrap();
+    }
+    log.rewind(Cursor::START).unwrap();
+    let base = Cursor {
+        seq: Seq(1000),
+        hash: Hash([3; 32]),
+    };
+    let before = Files::of(&path);
+    log.begin_at(base).unwrap();
+    let after = Files::of(&path);
+    assert_eq!(before.base().unwrap(), Cursor::START);
+    assert_eq!(after.base().unwrap(), base);
+    for _ in 0..20 {
+        // Power is lost while sled is written,
+        let mut files = before.clone();
+        files.sled = torn(&before.sled, &after.sled, &mut rng);
+        assert!([Cursor::START, base].contains(&files.base().unwrap()));
+        // while the header of the tail is.
+        files.sled.clone_from(&after.sled);
+        files.tail = torn(&before.tail, &after.tail, &mut rng);
+        assert_eq!(files.base().unwrap(), base);
+        assert_eq!(files.recovered().unwrap(), []);
+    }
+
+    let mut written = Vec::new();
+    for _ in 0..40 {
+        let batch = records(log.head(), 1, 2000);
+        log.append(&batch).unwrap();
+        written.extend(batch);
+        assert_eq!(Files::of(&path).recovered().unwrap(), written);
+    }
+    // Power is lost when the tail forgot the log and sled did not.
+    let before = Files::of(&path);
+    log.rewind(Cursor::START).unwrap();
+    let mut files = Files::of(&path);
+    assert_eq!(files.base().unwrap(), Cursor::START);
+    let (_home, other) = before.write();
+    drop(open(&other).unwrap());
+    files.sled = Files::of(&other).sled;
+    assert_eq!(files.recovered().unwrap(), written);
+    assert_eq!(files.base().unwrap(), base);
+}
+
+#[test]
 fn a_tail_and_a_sled_that_do_not_belong_together_are_damage() {
     let home = tempdir().unwrap();
     let path = home.path().join("data");
@@ -305,6 +362,10 @@ enum Step {
     Rewind {
         back: usize,
     },
+    /// A new disk, on which the log begins here.
+    Begin {
+        seq: u64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -321,7 +382,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         seed,
     });
     let rewind = (0..6_usize).prop_map(|back| Step::Rewind { back });
-    let step = prop_oneof![12 => append, 1 => Just(Step::Reopen), 2 => crash, 1 => rewind];
+    let begin = (1..10_000_u64).prop_map(|seq| Step::Begin { seq });
+    let step =
+        prop_oneof![24 => append, 2 => Just(Step::Reopen), 4 => crash, 2 => rewind, 1 => begin];
     prop::collection::vec(step, 1..40)
 }
 
@@ -334,6 +397,7 @@ proptest! {
         let mut path = homes[0].path().join("data");
         let mut log = open(&path).unwrap();
         let mut written: Vec<Record> = Vec::new();
+        let mut base = Cursor::START;
         for step in steps {
             match step {
                 Step::Append { count, payload_bytes } => {
@@ -356,7 +420,7 @@ proptest! {
                     }
                     let (home, crashed) = files.write();
                     log = open(&crashed).unwrap();
-                    let is_kept = log.head().seq.0 > written.len() as u64;
+                    let is_kept = log.head().seq.0 - base.seq.0 > written.len() as u64;
                     prop_assert!(is_kept || is_in_tail);
                     if is_kept {
                         written.extend(batch);
@@ -366,11 +430,21 @@ proptest! {
                 }
                 Step::Rewind { back } => {
                     written.truncate(written.len().saturating_sub(back));
-                    let to = written.last().map_or(Cursor::START, Record::cursor);
+                    let to = written.last().map_or(base, Record::cursor);
                     log.rewind(to).unwrap();
                 }
+                Step::Begin { seq } => {
+                    base = Cursor { seq: Seq(seq), hash: Hash::of(&seq.to_le_bytes()) };
+                    written.clear();
+                    let home = tempdir().unwrap();
+                    path = home.path().join("data");
+                    homes.push(home);
+                    log = open(&path).unwrap();
+                    log.begin_at(base).unwrap();
+                }
             }
-            prop_assert_eq!(log.head(), written.last().map_or(Cursor::START, Record::cursor));
+            prop_assert_eq!(log.reader().base(), base);
+            prop_assert_eq!(log.head(), written.last().map_or(base, Record::cursor));
         }
         prop_assert_eq!(&all(&*log.reader(), 10_000).unwrap(), &written);
         drop(log);

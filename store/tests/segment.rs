@@ -11,7 +11,7 @@ use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::ids::{Epoch, InstanceId, Seq, hex};
 use moltbot_core::record::Record;
 use moltbot_store::error::{ErrorKind, StoreError};
-use moltbot_store::segment::{HEADER_BYTES_MAX, decode, decode_header, encode};
+use moltbot_store::segment::{HEADER_BYTES_MAX, Merge, decode, decode_header, encode};
 use moltbot_store::testing::records;
 use proptest::prelude::*;
 
@@ -32,6 +32,62 @@ fn assert_corrupt<T: std::fmt::Debug>(result: Result<T, StoreError>, what: &str)
     let error = result.expect_err(what);
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
     assert!(error.to_string().contains("`x.seg`"), "{what}: {error}");
+}
+
+/// Two segments that follow one another, in two epochs, as one.
+fn merged() -> (Vec<Record>, Vec<u8>) {
+    let records = records(start(41), 4, 12);
+    let parts = [
+        (encode(Epoch(3), &"writer-1".into(), &records[..1]).unwrap()),
+        (encode(Epoch(5), &"writer-2".into(), &records[1..]).unwrap()),
+    ];
+    let mut merge = Merge::default();
+    for part in &parts {
+        assert!(merge.push("x.seg", part).unwrap());
+    }
+    let bytes = merge.finish().unwrap();
+    (records, bytes.to_vec())
+}
+
+#[test]
+fn the_bytes_of_a_merged_segment_are_frozen() {
+    let (_, bytes) = merged();
+    let lines: Vec<String> = bytes.chunks(32).map(hex).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_merged_segment_holds_the_records_of_both_and_names_the_last_writer() {
+    let (records, bytes) = merged();
+    let segment = decode("x.seg", &bytes).unwrap();
+    assert_eq!(segment.records, records);
+    assert_eq!(segment.header.epoch, Epoch(5));
+    assert_eq!(segment.header.writer, InstanceId::from("writer-2"));
+    assert_eq!(segment.header.from(), start(41));
+    assert_eq!(segment.header.to(), records[3].cursor());
+}
+
+#[test]
+fn what_does_not_follow_is_not_merged() {
+    let records = records(start(41), 4, 12);
+    let part = |epoch, range: std::ops::Range<usize>| {
+        encode(Epoch(epoch), &"w".into(), &records[range]).unwrap()
+    };
+    for (second, why) in [
+        (part(3, 2..4), "a record is missing"),
+        (part(3, 0..1), "it is the same one"),
+        (part(2, 1..4), "an older epoch wrote it later"),
+    ] {
+        let mut merge = Merge::default();
+        assert!(merge.push("x.seg", &part(3, 0..1)).unwrap());
+        assert!(!merge.push("x.seg", &second).unwrap(), "{why}");
+        assert_eq!(merge.finish().unwrap(), part(3, 0..1), "{why}");
+    }
+    let mut merge = Merge::default();
+    let mut damaged = part(3, 0..1).to_vec();
+    let last = damaged.len() - 40;
+    damaged[last] ^= 1;
+    assert_corrupt(merge.push("x.seg", &damaged), "damaged");
 }
 
 #[test]
@@ -56,24 +112,26 @@ fn a_segment_decodes_to_what_was_encoded() {
 
 #[test]
 fn every_truncation_and_extension_is_detected() {
-    let (_, mut bytes) = small();
-    for end in 0..bytes.len() {
-        assert_corrupt(decode("x.seg", &bytes[..end]), &format!("cut at {end}"));
+    for (_, mut bytes) in [small(), merged()] {
+        for end in 0..bytes.len() {
+            assert_corrupt(decode("x.seg", &bytes[..end]), &format!("cut at {end}"));
+        }
+        bytes.push(0);
+        assert_corrupt(decode("x.seg", &bytes), "one byte more");
     }
-    bytes.push(0);
-    assert_corrupt(decode("x.seg", &bytes), "one byte more");
 }
 
 #[test]
 fn every_flipped_bit_is_detected() {
-    let (_, bytes) = small();
-    let header_end = bytes.len() - 32 - packed_bytes(&bytes);
-    for bit in 0..bytes.len() * 8 {
-        let mut damaged = bytes.clone();
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        assert_corrupt(decode("x.seg", &damaged), &format!("bit {bit}"));
-        if bit / 8 < header_end {
-            assert_corrupt(decode_header("x.seg", &damaged), &format!("bit {bit}"));
+    for (_, bytes) in [small(), merged()] {
+        let header_end = bytes.len() - 32 - packed_bytes(&bytes);
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_corrupt(decode("x.seg", &damaged), &format!("bit {bit}"));
+            if bit / 8 < header_end {
+                assert_corrupt(decode_header("x.seg", &damaged), &format!("bit {bit}"));
+            }
         }
     }
 }

@@ -62,6 +62,7 @@ async fn start(replica: &Replica, mut log: MemoryLog) -> Gateway {
         &keyring,
         &request,
         &settings(),
+        &mut |_| true,
         &mut ignore,
     )
     .await

@@ -5,7 +5,7 @@
 
 use moltbot_store::testing::sim::{Counts, Run, run};
 
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 2000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -26,6 +26,7 @@ fn no_law_is_broken_whatever_fails() {
     let first = number("SIM_FIRST").unwrap_or(0);
     let totals = in_parallel(first, seeds);
     eprintln!("{seeds} seeds from {first}: {totals:?}");
+    assert!(totals.snapshots > 0 && totals.anchored > 0);
     assert!(totals.fenced > 0 && totals.orphans > 0 && totals.wipes > 0);
     assert!(totals.merged > 0 && totals.deleted > 0);
 }
@@ -91,6 +92,8 @@ fn sum(left: &Counts, right: &Counts) -> Counts {
         orphans: left.orphans + right.orphans,
         merged: left.merged + right.merged,
         deleted: left.deleted + right.deleted,
+        snapshots: left.snapshots + right.snapshots,
+        anchored: left.anchored + right.anchored,
         requests: left.requests + right.requests,
     }
 }

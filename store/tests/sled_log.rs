@@ -6,7 +6,7 @@
     reason = "helpers of tests may panic as tests do"
 )]
 
-use moltbot_core::chain::Cursor;
+use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::error::CodecError;
 use moltbot_core::ids::Seq;
 use moltbot_store::error::{ErrorKind, StoreError};
@@ -106,6 +106,30 @@ fn a_damaged_record_is_named_and_the_log_set_aside() {
 }
 
 #[test]
+fn a_log_of_a_newer_form_is_refused_and_left_as_it_is() {
+    let home = written(5, 100);
+    let path = home.path().join("data");
+    let tail = path.join("tail");
+    let mut bytes = std::fs::read(&tail).unwrap();
+    // Both headers as a newer version might write them: its own form, and more behind.
+    for header in [0, 4096] {
+        let header = &mut bytes[header..header + 4096];
+        header[..8].copy_from_slice(b"mb-tail\x02");
+        header[8..100].fill(7);
+    }
+    std::fs::write(&tail, &bytes).unwrap();
+    let before = std::fs::read(path.join("db")).unwrap();
+
+    let error = open(&path).err().unwrap();
+    assert!(error.to_string().contains("newer version"), "{error}");
+    let refused = SledLog::open_or_set_aside(&path, &StoreSettings::default());
+    assert!(matches!(refused, Err(StoreError::Newer { found: 2, .. })));
+    assert_eq!(std::fs::read(&tail).unwrap(), bytes);
+    assert_eq!(std::fs::read(path.join("db")).unwrap(), before);
+    assert!(!home.path().join("data.damaged-1").exists());
+}
+
+#[test]
 fn every_kind_of_damage_is_named() {
     type Damage = fn(&sled::Tree);
     let cases: [(&str, u64, Damage); 6] = [
@@ -135,6 +159,35 @@ fn every_kind_of_damage_is_named() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
         let text = error.to_string();
         assert!(text.contains(&format!("#{expected}")), "{what}: {text}");
+    }
+}
+
+#[test]
+fn a_damaged_base_is_named() {
+    type Damage = fn(&sled::Tree);
+    let cases: [(&str, Damage); 3] = [
+        ("its hash", |tree| flip(tree, &key(0, 0), 20)),
+        ("its size", |tree| {
+            tree.insert(key(0, 0), vec![0; 39]).unwrap();
+        }),
+        ("that it is lost", |tree| {
+            tree.remove(key(0, 0)).unwrap();
+        }),
+    ];
+    for (what, damage) in cases {
+        let home = tempdir().unwrap();
+        let path = home.path().join("data");
+        let mut log = open(&path).unwrap();
+        let hash = Hash([5; 32]);
+        log.begin_at(Cursor { seq: Seq(70), hash }).unwrap();
+        drop(log);
+        append_into_sled(&path, 10, 100);
+        tamper(&path, damage);
+        let error = open(&path).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+        let opened = SledLog::open_or_set_aside(&path, &StoreSettings::default()).unwrap();
+        assert_eq!(opened.log.reader().base(), Cursor::START);
+        assert!(opened.set_aside.is_some());
     }
 }
 

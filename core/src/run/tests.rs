@@ -26,12 +26,14 @@ fn due() -> Scene {
     scene
 }
 
-/// The runs of the main session's transcript; an answer has an `a` behind it.
+/// Questions and answers of the main session's transcript, an answer with its distance in records
+/// from what it answers.
 fn transcript(scene: &Scene) -> String {
     let (session, _) = scene.state.sessions.find(session::MAIN_KEY).unwrap();
     let (lines, _) = scene.transcripts.page(session, None, 100);
-    let name = |line: &crate::projection::transcript::Line| {
-        format!("{}{}", line.run, if line.by_assistant { "a" } else { "" })
+    let name = |line: &crate::projection::transcript::Line| match line.seq.0 - line.question.0 {
+        0 => "q".to_owned(),
+        distance => format!("a{distance}"),
     };
     lines.iter().map(name).collect::<Vec<_>>().join(" ")
 }
@@ -94,13 +96,13 @@ fn only_the_last_answer_is_tried_again() {
 fn a_retry_replaces_the_failed_answer_in_the_transcript() {
     let mut scene = due();
     scene.check(&Actor::System, fail("1"), "run_failed");
-    assert_eq!(transcript(&scene), "1 1a");
+    assert_eq!(transcript(&scene), "q a3");
     scene.check(&Actor::Local, retry("1", "2"), "run_requested");
-    assert_eq!(transcript(&scene), "1");
+    assert_eq!(transcript(&scene), "q");
     scene.check(&Actor::System, fail("2"), "run_failed");
     scene.check(&Actor::Local, retry("2", "3"), "run_requested");
     scene.check(&Actor::System, complete("3", "hi"), "run_completed");
-    assert_eq!(transcript(&scene), "1 3a");
+    assert_eq!(transcript(&scene), "q a7");
     assert_eq!(
         scene
             .state

@@ -9,6 +9,7 @@ use moltbot_core::forget::Subject;
 use moltbot_core::ids::{DeliveryId, KeyId, RequestId, RunId, Seq, SessionId};
 use moltbot_core::outbox::Effect;
 use moltbot_core::state::State;
+use moltbot_core::storage::CheckpointKey;
 use moltbot_core::workspace::{DIRECTORY, REGULAR, SYMLINK, file_id};
 use proptest::sample::Index;
 
@@ -83,7 +84,10 @@ impl Intent {
 
 fn housekeeping(state: &State, what: u8) -> Action {
     let cursor = state.cursor;
-    match what % 5 {
+    match what % 6 {
+        5 => Action::UseCheckpointKey {
+            public_key: CheckpointKey([7; 32]),
+        },
         4 => Action::RecordMasterKeyRotation {
             fingerprint: format!("{what:016x}"),
             keys: 2,

@@ -40,7 +40,7 @@ fn intent() -> impl Strategy<Value = Intent> {
     let n = || 0..3_u8;
     let index = any::<Index>;
     prop_oneof![
-        1 => (0..5_u8).prop_map(Intent::Housekeeping),
+        1 => (0..6_u8).prop_map(Intent::Housekeeping),
         2 => (0..6_u8, any::<Option<bool>>()).prop_map(|(c, b)| Intent::Configure(c, b)),
         4 => (n(), scopes()).prop_map(|(d, s)| Intent::AskIn(d, s)),
         4 => (index(), proptest::option::of(scopes())).prop_map(|(r, s)| Intent::Approve(r, s)),

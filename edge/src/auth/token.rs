@@ -4,6 +4,7 @@
 //! derived from the gateway token, the device and its rotation count, so nothing secret has to
 //! be stored for it, and a new gateway token makes all of them invalid.
 
+use moltbot_core::chain::Hash;
 use moltbot_core::ids::{DeviceId, hex};
 use std::fmt;
 
@@ -33,6 +34,13 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
+}
+
+/// A hash that nobody without the gateway token can make. What is recorded of a text must not let
+/// whoever reads the log try his guesses on it, least of all once the text was forgotten.
+pub fn hash_of_text(gateway: &Secret, text: &str) -> Hash {
+    let key = blake3::derive_key("moltbot 2026 hash of a text", gateway.0.as_bytes());
+    Hash(*blake3::keyed_hash(&key, text.as_bytes()).as_bytes())
 }
 
 /// A device's access token: 32 hex digits.

@@ -12,7 +12,13 @@ use moltbot_agent::Choice;
 use moltbot_agent::model::KeyCheck;
 use moltbot_channels::Channel as _;
 use moltbot_channels::telegram::Telegram;
+use moltbot_core::event::Event;
+use moltbot_core::record::Record;
+use moltbot_core::state::UnknownCritical;
+use moltbot_store::checkpoint::{self, Audit};
+use moltbot_store::error::{ErrorKind, StoreError};
 use moltbot_store::replica::Replica;
+use moltbot_store::settings::StoreSettings;
 use moltbot_store::{orphans, restore, self_test};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -34,6 +40,8 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
         in_time(check_replica(settings)),
         in_time(check_keys(settings)),
     );
+    // Looks for what the check before may have made.
+    let log = check_log(settings).await;
     findings.extend(model.map(|found| ("model", found)));
     findings.extend(access.into_iter().map(|found| ("access", found)));
     findings.extend(telegram.map(|found| ("telegram", found)));
@@ -44,6 +52,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
             .await
             .map(|found| ("orphans", found)),
     );
+    findings.extend(log.map(|found| ("log", found)));
     let mut wrong = 0;
     for (name, finding) in &findings {
         match finding {
@@ -207,6 +216,51 @@ async fn check_orphans(settings: &Settings) -> Option<Result<String, String>> {
             "{count} under orphan/, with records that did not get into the log; see: moltbot log orphans list"
         ))
     })
+}
+
+/// Reads the whole log: is it whole, is it what was signed, does this version know all that it must?
+/// Why it cannot be reached is for another check.
+async fn check_log(settings: &Settings) -> Option<Result<String, String>> {
+    let limit = Duration::from_millis(DOCTOR_CHECK_MS_MAX);
+    match tokio::time::timeout(limit, Box::pin(read_log(settings))).await {
+        Ok(Err(error)) if error.kind() == ErrorKind::Transient => None,
+        Ok(found) => Some(found.unwrap_or_else(|error| Err(error.to_string()))),
+        Err(_) => Some(Ok(format!(
+            "too long to be read in {} s; see: moltbot log verify",
+            limit.as_secs()
+        ))),
+    }
+}
+
+async fn read_log(settings: &Settings) -> Result<Result<String, String>, StoreError> {
+    let replica = Replica::open(&settings.remote.url, &settings.remote.options)?;
+    let mut audit = Audit::new(checkpoint::all(&replica).await?, None);
+    let mut unknown = None;
+    let mut see = |record: &Record| {
+        audit.see(record);
+        let is_unknown = || matches!(record.event(), Ok(Event::Unknown(_)));
+        if record.critical && unknown.is_none() && is_unknown() {
+            unknown = Some(UnknownCritical {
+                seq: record.seq,
+                kind: record.kind,
+                version: record.version,
+            });
+        }
+    };
+    let bounds = StoreSettings::default();
+    let verified = restore::verify_each(&replica, &bounds, &mut |_, _| {}, &mut see).await?;
+    let report = audit.finish();
+    if let Some(unknown) = unknown {
+        return Ok(Err(unknown.to_string()));
+    }
+    if let Some(finding) = report.findings.first() {
+        return Ok(Err(finding.to_string()));
+    }
+    let signed = report.newest.map_or_else(
+        || "nothing of it signed yet".to_owned(),
+        |newest| format!("signed up to #{}", newest.checkpoint.cursor.seq),
+    );
+    Ok(Ok(format!("{} events, whole, {signed}", verified.records)))
 }
 
 /// Tries what the log relies on, then looks at what is there. A directory is only looked at, as by

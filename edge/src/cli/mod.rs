@@ -1,5 +1,6 @@
 //! The command line.
 
+mod checkpoint;
 mod client;
 mod devices;
 mod doctor;

@@ -70,7 +70,7 @@ pub(super) async fn decide(
     say(format_args!(
         "{}: {}{pending}",
         text(&reply, "message"),
-        text(row, name)
+        self::name(row, name)
     ));
     Ok(())
 }

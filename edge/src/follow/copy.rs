@@ -62,7 +62,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
         bounds,
     };
     let surveyed = copy.catch_up_at_start(gateway).await?;
-    let model = snapshots::load_model(&copy.replica, &*copy.log.reader(), &gateway.phase).await?;
+    let model = snapshots::rebuild(None, &*copy.log.reader(), &gateway.phase)?;
     let forgotten: Vec<KeyId> = model.state.vault.forgotten().cloned().collect();
     copy.keyring.conceal(&forgotten);
     copy.keyring.remove(&forgotten)?;
@@ -89,7 +89,12 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
     let running = Arc::new(Running {
         view: Arc::new(View::new(model)),
         commands: Commands::none(),
-        reader: Arc::new(Reader::new(copy.log.reader(), Arc::clone(&copy.keyring))),
+        reader: Arc::new(Reader::new(
+            copy.log.reader(),
+            copy.log.reader(),
+            Arc::clone(&copy.keyring),
+        )),
+        claimed: head.seq,
         ship,
         replica: copy.replica.clone(),
         live: LiveRuns::default(),
@@ -100,6 +105,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
         backups: Backups::default(),
         channels: Channels::default(),
         files: Files::new(settings),
+        checkpoints: None,
         role: Role::Follower(following),
         ack: None,
     });

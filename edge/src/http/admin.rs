@@ -192,26 +192,24 @@ async fn act(running: &Running, actor: Actor, change: Change, id: &str) -> Respo
     }
 }
 
-/// Whose content `?session=`, `?peer=` or `?device=` means.
-fn subject(running: &Running, context: &Context) -> Result<Subject, Response> {
-    let kinds = ["session", "peer", "device"];
-    let named = kinds
-        .into_iter()
-        .filter_map(|kind| Some((kind, context.query(kind)?)));
-    match named.collect::<Vec<_>>().as_slice() {
-        [(kind, name)] => forget::subject(running, kind, name).ok_or_else(not_found),
-        _ => {
-            let hint = Some("give one of ?session=, ?peer= and ?device=");
-            let status = StatusCode::BAD_REQUEST;
-            Err(reply::error(status, "whose content is not said", hint))
-        }
-    }
+/// Whose content `?session=`, `?peer=` or `?device=` means; exactly one of them says it.
+fn subject(running: &Running, context: &Context) -> Option<Subject> {
+    let kinds = ["session", "peer", "device"].into_iter();
+    let mut named = kinds.filter_map(|kind| Some((kind, context.query(kind)?)));
+    let (Some((kind, name)), None) = (named.next(), named.next()) else {
+        return None;
+    };
+    forget::subject(running, kind, &name)
+}
+
+fn nobody() -> Response {
+    let hint = Some("give one of ?session=, ?peer= and ?device=");
+    reply::error(StatusCode::BAD_REQUEST, "whose content is not said", hint)
 }
 
 fn preview(running: &Running, context: &Context) -> Response {
-    let subject = match subject(running, context) {
-        Ok(subject) => subject,
-        Err(refusal) => return refusal,
+    let Some(subject) = subject(running, context) else {
+        return nobody();
     };
     match forget::preview(running, &subject) {
         Ok(plan) => reply::ok(&plan),
@@ -220,9 +218,8 @@ fn preview(running: &Running, context: &Context) -> Response {
 }
 
 async fn forget(running: &Running, actor: Actor, context: &Context) -> Response {
-    let subject = match subject(running, context) {
-        Ok(subject) => subject,
-        Err(refusal) => return refusal,
+    let Some(subject) = subject(running, context) else {
+        return nobody();
     };
     match forget::forget(running, actor, subject).await {
         Ok(answer) => reply::ok(&answer),

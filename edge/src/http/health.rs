@@ -53,6 +53,9 @@ pub fn status(gateway: &Gateway) -> Response {
             body["follower"] = follower;
         }
         body["workspace"] = running.files.public();
+        if let Some(why) = running.read_only() {
+            body["readOnly"] = json!(why);
+        }
     }
     reply::ok(&body)
 }

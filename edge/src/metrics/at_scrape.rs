@@ -1,6 +1,7 @@
 //! What is read from the gateway when somebody asks for metrics.
 
 use super::{FloatGauge, InState, Metrics, process};
+use crate::checkpoints::Checkpoints;
 use crate::gateway::{Gateway, Phase, Running};
 use crate::stamp;
 use moltbot_core::delivery::DeliveryStatus;
@@ -32,12 +33,16 @@ pub(super) struct AtScrape {
     ship_failures: Counter,
     ship_bytes: Counter,
     ship_failing: Gauge,
+    merged: Counter,
+    merged_away: Counter,
+    compact_failing: Gauge,
     epoch: Gauge,
     follower: Gauge,
     follower_lag_events: Gauge,
     follower_lag_seconds: FloatGauge,
     follower_contact_age_seconds: FloatGauge,
     orphans: Gauge,
+    checkpoint_age: FloatGauge,
     outbox: Gauge,
     runs_live: Gauge,
     deliveries: Family<InState, Gauge>,
@@ -86,6 +91,11 @@ impl AtScrape {
                 "1 while requests to the remote log fail",
                 &self.ship_failing,
             ),
+            (
+                "compact_failing",
+                "1 while the last attempt to merge segments failed",
+                &self.compact_failing,
+            ),
         ];
         for (name, help, gauge) in gauges {
             r.register(name, help, gauge.clone());
@@ -97,6 +107,12 @@ impl AtScrape {
             self.lag_seconds.clone(),
         );
         self.register_follower(r);
+        r.register_with_unit(
+            "checkpoint_age",
+            "Age of the newest signed checkpoint; NaN before the first",
+            Unit::Seconds,
+            self.checkpoint_age.clone(),
+        );
         let counters = [
             (
                 "ship_puts",
@@ -112,6 +128,16 @@ impl AtScrape {
                 "ship_bytes",
                 "Bytes put into the remote log",
                 &self.ship_bytes,
+            ),
+            (
+                "compact_puts",
+                "Merged segments put into the remote log",
+                &self.merged,
+            ),
+            (
+                "compact_deletes",
+                "Segments deleted because a merged one holds their records",
+                &self.merged_away,
             ),
         ];
         for (name, help, counter) in counters {
@@ -219,13 +245,24 @@ impl AtScrape {
         self.lag_bytes.set(int(ship.lag_bytes));
         let lag_ms = i64::try_from(ship.lag_ms(now_ms)).unwrap_or(i64::MAX);
         self.lag_seconds.set(seconds(lag_ms));
+        let signed_at = running
+            .checkpoints
+            .as_ref()
+            .and_then(Checkpoints::newest_at);
+        let age = signed_at.map(|at| seconds(stamp::now().since_ms(at)));
+        self.checkpoint_age.set(age.unwrap_or(f64::NAN));
         self.ship_failing
             .set(i64::from(ship.failing_since_ms.is_some()));
-        // The shipper counts these itself, and never backwards.
+        let compaction = running.backups.compaction();
+        self.compact_failing
+            .set(i64::from(compaction.last_error.is_some()));
+        // Shipper and compactor count these themselves, and never backwards.
         for (counter, value) in [
             (&self.ship_segments, ship.segments),
             (&self.ship_failures, ship.retries),
             (&self.ship_bytes, ship.bytes),
+            (&self.merged, compaction.made),
+            (&self.merged_away, compaction.replaced),
         ] {
             counter.inner().store(value, Ordering::Relaxed);
         }

@@ -33,6 +33,10 @@ impl EventLog for MeteredLog {
         Ok(())
     }
 
+    fn begin_at(&mut self, base: Cursor) -> Result<(), StoreError> {
+        self.inner.begin_at(base)
+    }
+
     fn rewind(&mut self, to: Cursor) -> Result<(), StoreError> {
         self.inner.rewind(to)
     }

@@ -8,6 +8,7 @@ use super::words;
 use crate::channels::Platform;
 use crate::channels::outlet::NotDelivered;
 use crate::gateway::Running;
+use crate::limits::{DELIVERY_PATIENCE_MS, HISTORY_RETRY_MS};
 use crate::writer::Intent;
 use moltbot_channels::{Chat, MessageId, Piece};
 use moltbot_core::actor::Actor;
@@ -15,7 +16,7 @@ use moltbot_core::command::Action;
 use moltbot_core::delivery::{Delivery, DeliveryStatus};
 use moltbot_core::ids::{DeliveryId, RunId, Seq};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// Performs a delivery, so far as this attempt goes.
@@ -76,7 +77,7 @@ struct Reply {
 impl Reply {
     /// Posts what is not on the channel yet.
     async fn send(&self, delivery: &Delivery) -> Result<Outcome, NotDelivered> {
-        let pieces = self.pieces(delivery.text_seq);
+        let pieces = self.pieces(delivery.text_seq).await?;
         let mut receipt = delivery.receipt.clone();
         if pieces.is_empty() {
             return Ok(failed("unreadable", "the text of this reply is gone"));
@@ -111,7 +112,7 @@ impl Reply {
             },
             (None, None) => return Ok(failed("unreadable", "nobody writes this reply")),
         };
-        let pieces = self.pieces(Some(text_seq));
+        let pieces = self.pieces(Some(text_seq)).await?;
         let Some(first) = pieces.first() else {
             return Ok(failed("unreadable", "the text of this reply is gone"));
         };
@@ -208,9 +209,26 @@ impl Reply {
         Ok(message)
     }
 
-    fn pieces(&self, text_seq: Option<Seq>) -> Vec<Piece> {
-        let text = text_seq.and_then(|seq| words::of(&self.running, seq));
-        text.map_or_else(Vec::new, |text| self.platform.channel.render(&text))
+    /// What is to be posted. Text that is only in the remote log is waited for.
+    async fn pieces(&self, text_seq: Option<Seq>) -> Result<Vec<Piece>, NotDelivered> {
+        let Some(seq) = text_seq else {
+            return Ok(Vec::new());
+        };
+        let deadline = Instant::now() + Duration::from_millis(DELIVERY_PATIENCE_MS);
+        let text = loop {
+            match words::of(&self.running, seq) {
+                Ok(text) => break text,
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(NotDelivered::Failed {
+                        code: "unreadable".to_owned(),
+                        message: error.to_string(),
+                    });
+                }
+                Err(error) => warn!(%error, "the text of a reply cannot be read yet"),
+            }
+            tokio::time::sleep(Duration::from_millis(HISTORY_RETRY_MS)).await;
+        };
+        Ok(text.map_or_else(Vec::new, |text| self.platform.channel.render(&text)))
     }
 }
 

@@ -118,6 +118,9 @@ impl Steps {
 
     /// What to report first: all that was under way when the process before this one ended.
     pub fn recover(state: &State) -> Vec<Action> {
+        if state.unknown_critical.is_some() {
+            return Vec::new();
+        }
         let started = state.runs.iter().filter(|(_, run)| run.started.is_some());
         let interrupted = started.map(|(run, _)| Action::InterruptRun { run: run.clone() });
         let deliveries = state.deliveries.iter();

@@ -34,7 +34,7 @@ pub async fn run(
 ) {
     let asked = match prompt::build(&gateway, &running, &run) {
         Ok(asked) => asked,
-        Err(unanswerable) => return give_up(&running, id, &run, unanswerable).await,
+        Err(unanswerable) => return give_up(&gateway, &running, id, &run, unanswerable).await,
     };
     let (handle, cancel) = Cancel::pair();
     let started_at = stamp::now();
@@ -89,27 +89,39 @@ pub async fn run(
     }
     drop(typing);
     // What is not in the log was not said.
-    let outcome = match ended {
-        Err(Refused::Rejected(_)) => RunOutcome::Cancelled {
-            partial: String::new(),
-            usage: moltbot_agent::Usage::default(),
-        },
-        _ => outcome,
-    };
+    let is_said = started.is_ok() && !matches!(ended, Err(Refused::Rejected(_)));
+    let outcome = if is_said { outcome } else { unsaid() };
     chat.ended(&outcome, stop);
     running.live.end(&id);
 }
 
-/// Ends a run that cannot be begun: it would be due for ever.
-async fn give_up(running: &Running, id: RunId, run: &Run, why: Unanswerable) {
+/// Ends a run that cannot be begun: it would be due for ever. A person may try it again.
+async fn give_up(
+    gateway: &Arc<Gateway>,
+    running: &Arc<Running>,
+    id: RunId,
+    run: &Run,
+    why: Unanswerable,
+) {
     let action = Action::FailRun {
         run: id.clone(),
         text: String::new(),
         code: why.code.to_owned(),
-        message: why.message.to_owned(),
+        message: why.message.clone(),
     };
     if let Err(refused) = submit(running, run, action).await {
         warn!(run = %id, ?refused, "a run that cannot be begun could not be ended");
+    }
+    if let Some(session_key) = why.session_key {
+        Chat::new(gateway, running, id, session_key).failed(why.code, &why.message);
+    }
+}
+
+/// How a run ended of which nothing is recorded that clients could be shown.
+fn unsaid() -> RunOutcome {
+    RunOutcome::Cancelled {
+        partial: String::new(),
+        usage: moltbot_agent::Usage::default(),
     }
 }
 

@@ -3,15 +3,19 @@
 use crate::gateway::Running;
 use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
+use moltbot_store::error::StoreError;
 
 const RESTARTED: &str = "I was restarted before this answer was complete. Please ask again.";
 const TOO_LONG: &str = "This took too long, so I stopped.";
 
-/// The Markdown for what a record says; `None` when it cannot be read any more.
-pub fn of(running: &Running, seq: Seq) -> Option<String> {
-    let opened = running.reader.event(seq)?;
+/// The Markdown for what a record says; `None` when it cannot be read any more, an error when it
+/// cannot be read now.
+pub fn of(running: &Running, seq: Seq) -> Result<Option<String>, StoreError> {
+    let Some(opened) = running.reader.event(seq)? else {
+        return Ok(None);
+    };
     let text = |content| running.reader.text(content);
-    Some(match &opened.event {
+    Ok(Some(match &opened.event {
         Event::RunCompleted(e) => text(&e.text),
         Event::RunCancelled(e) => match e.reason.as_str() {
             "timeout" => joined(&text(&e.text), TOO_LONG),
@@ -22,8 +26,8 @@ pub fn of(running: &Running, seq: Seq) -> Option<String> {
         Event::RunInterrupted(_) => RESTARTED.to_owned(),
         Event::PeerPairingRequested(e) => pairing(&e.code, e.peer.as_str()),
         Event::PeerApproved(_) => "You can talk to me now. What can I do for you?".to_owned(),
-        _ => return None,
-    })
+        _ => return Ok(None),
+    }))
 }
 
 fn joined(said: &str, note: &str) -> String {

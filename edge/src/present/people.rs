@@ -32,14 +32,14 @@ pub fn waiting(running: &Running, request: &PeerRequest) -> Value {
 pub fn approved(running: &Running, id: &PeerId, peer: &Peer) -> Value {
     let mut row = known(running, id, peer);
     row["isOperator"] = json!(peer.is_operator);
-    row["approvedAtMs"] = json!(recorded_at_ms(running, peer.seq));
+    row["approvedAtMs"] = json!(peer.at.0);
     row
 }
 
 /// Somebody who is not heard.
 pub fn blocked(running: &Running, id: &PeerId, peer: &Peer) -> Value {
     let mut row = known(running, id, peer);
-    row["blockedAtMs"] = json!(recorded_at_ms(running, peer.seq));
+    row["blockedAtMs"] = json!(peer.at.0);
     row
 }
 
@@ -74,7 +74,9 @@ pub fn delivery(running: &Running, id: &DeliveryId, delivery: &Delivery) -> Valu
             .or_else(|| peers.blocked.get(&delivery.peer))
             .cloned()
     });
-    let text = delivery.text_seq.and_then(|seq| words::of(running, seq));
+    let text = delivery
+        .text_seq
+        .and_then(|seq| words::of(running, seq).ok()?);
     json!({
         "deliveryId": id,
         "peerId": delivery.peer,

@@ -154,7 +154,7 @@ impl Root {
         Ok(Part {
             parent,
             name: name.to_owned(),
-            part,
+            written_as: part,
             file,
         })
     }
@@ -233,7 +233,7 @@ impl Root {
 pub struct Part {
     parent: Dir,
     name: String,
-    part: String,
+    written_as: String,
     file: File,
 }
 
@@ -247,7 +247,8 @@ impl Part {
     pub fn finish(self, mode: u32) -> io::Result<()> {
         self.file.set_permissions(permissions(mode))?;
         self.file.sync_all()?;
-        self.parent.rename(&self.part, &self.parent, &self.name)
+        self.parent
+            .rename(&self.written_as, &self.parent, &self.name)
     }
 }
 

@@ -112,9 +112,11 @@ impl Tree {
             }
             let key = keys.get(id).and_then(Option::as_ref);
             match entry.path.open(key) {
-                // Paths were checked when they were recorded; nobody who could alter the log is
-                // believed to have done so.
-                Opened::Text(path) if workspace::path_problem(&path).is_none() => {
+                // What could not have been recorded so is not believed.
+                Opened::Text(path)
+                    if workspace::path_problem(&path).is_none()
+                        && tree.id(&path).as_ref() == Some(file) =>
+                {
                     let node = Node {
                         file: file.clone(),
                         entry: entry.clone(),

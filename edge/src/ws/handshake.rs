@@ -454,6 +454,9 @@ pub fn hello_ok(gateway: &Gateway, welcome: &Welcome, connection: u64) -> Result
             "model": { "provider": info.provider, "name": info.model },
         },
     });
+    if let Some(why) = running.read_only() {
+        hello["moltbot"]["readOnly"] = json!(why);
+    }
     if let Some(follower) = follow::status::json(running, now) {
         let ours = &mut hello["moltbot"];
         // No model answers here.

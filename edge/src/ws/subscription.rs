@@ -5,16 +5,19 @@
 //! its own pace, so a slow one holds up nobody and costs no memory.
 
 use crate::gateway::Running;
-use crate::limits::SUBSCRIPTION_READ_BYTES;
+use crate::limits::{HISTORY_RETRY_MS, SUBSCRIPTION_READ_BYTES};
 use crate::present;
 use crate::ws::frame::{Failure, Params};
 use crate::ws::hub::Outgoing;
 use crate::ws::methods::Caller;
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::Seq;
+use moltbot_store::error::{ErrorKind, StoreError};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tracing::error;
 
 /// Begins to follow the log.
 pub fn subscribe(
@@ -30,15 +33,13 @@ pub fn subscribe(
                 .map_err(|_| params.invalid("property 'from' must be {seq, hash}"))?,
         ),
     };
-    let known = |cursor: Cursor| {
-        cursor.seq <= head.seq
-            && running
-                .reader
-                .log
-                .cursor(cursor.seq)
-                .is_ok_and(|own| own == Some(cursor))
+    let resync = match asked {
+        Some(cursor) if cursor.seq <= head.seq => {
+            let own = running.reader.log.cursor(cursor.seq);
+            own.map_err(|error| not_now(&error))? != Some(cursor)
+        }
+        asked => asked.is_some(),
     };
-    let resync = asked.is_some_and(|cursor| !known(cursor));
     let from = asked.filter(|_| !resync).unwrap_or(head);
     let generation = caller.outbound.next_subscription();
     // What the answer says is what the client knows: anything shipped from here on is news.
@@ -68,8 +69,13 @@ async fn follow(
         let shipped_seq = shipped.borrow_and_update().seq;
         if seq < newest || shipped_seq > told_shipped {
             told_shipped = shipped_seq;
-            let Some(frame) = page(&caller, &running, &mut seq, shipped_seq) else {
-                return;
+            let frame = match page(&caller, &running, &mut seq, shipped_seq) {
+                Ok(frame) => frame,
+                Err(error) if error.kind() == ErrorKind::Transient => {
+                    tokio::time::sleep(Duration::from_millis(HISTORY_RETRY_MS)).await;
+                    continue;
+                }
+                Err(error) => return error!(%error, "the log cannot be followed any more"),
             };
             if !caller.outbound.send(frame).await {
                 return;
@@ -84,13 +90,21 @@ async fn follow(
     }
 }
 
-/// The next page as an event; `None` when the log cannot be read.
-fn page(caller: &Caller, running: &Running, seq: &mut Seq, shipped_seq: Seq) -> Option<Outgoing> {
-    let records = running
-        .reader
-        .log
-        .read(seq.next(), SUBSCRIPTION_READ_BYTES)
-        .ok()?;
+/// A cursor that may be far back, while the remote log does not answer.
+fn not_now(error: &StoreError) -> Failure {
+    let message = format!("older records cannot be read now, try again: {error}");
+    Failure::unavailable(message, HISTORY_RETRY_MS)
+}
+
+/// The next page as an event.
+fn page(
+    caller: &Caller,
+    running: &Running,
+    seq: &mut Seq,
+    shipped_seq: Seq,
+) -> Result<Outgoing, StoreError> {
+    let log = &running.reader.log;
+    let records = log.read(seq.next(), SUBSCRIPTION_READ_BYTES)?;
     // What is not published yet comes with the next page.
     let published = running.view.head().borrow().seq;
     let visible = records.iter().take_while(|record| record.seq <= published);
@@ -101,7 +115,7 @@ fn page(caller: &Caller, running: &Running, seq: &mut Seq, shipped_seq: Seq) -> 
     *seq = Seq(seq.0 + count);
     let head = *running.view.head().borrow();
     let payload = json!({ "records": rows, "head": head, "shippedSeq": shipped_seq });
-    Some(Outgoing::Event {
+    Ok(Outgoing::Event {
         name: "log",
         payload: payload.to_string().into(),
     })

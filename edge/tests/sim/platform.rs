@@ -3,7 +3,7 @@
 //! Invariant: numbers what people write, gives it out again until it may forget it, and never lies
 //! about what it received.
 
-use moltbot_core::ids::{DeliveryId, RunId};
+use moltbot_core::ids::{DeliveryId, KeyId, RunId, Seq};
 use moltbot_store::testing::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,9 @@ pub(crate) struct Seen {
     pub(crate) resent: u64,
     /// Effects that did not wait for the remote log.
     pub(crate) lowered: u64,
+    /// Times somebody was forgotten, and times keys were deleted because of it.
+    pub(crate) forgotten: u64,
+    pub(crate) deleted: u64,
 }
 
 impl Seen {
@@ -35,6 +38,8 @@ impl Seen {
         self.unknown += other.unknown;
         self.resent += other.resent;
         self.lowered += other.lowered;
+        self.forgotten += other.forgotten;
+        self.deleted += other.deleted;
     }
 }
 
@@ -65,6 +70,8 @@ pub(crate) struct Platform {
     /// Deliveries whose attempt did not wait for the remote log.
     pub(crate) lowered: BTreeSet<DeliveryId>,
     pub(crate) runs: BTreeMap<DeliveryId, RunId>,
+    /// Keys that were deleted, and the record that allowed it. They are gone whatever the platform is.
+    pub(crate) deleted: Vec<(Seq, Vec<KeyId>)>,
     messages: u64,
     pub(crate) seen: Seen,
 }

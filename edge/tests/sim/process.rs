@@ -8,7 +8,8 @@ use moltbot_core::command::{Action, Command, DmPolicy, Idempotency};
 use moltbot_core::delivery::{Delivery, DeliveryStatus};
 use moltbot_core::event::{Event, Usage};
 use moltbot_core::evolve::evolve;
-use moltbot_core::ids::{DeliveryId, Entropy, PeerId, RunId, Seq};
+use moltbot_core::forget::Subject;
+use moltbot_core::ids::{DeliveryId, Entropy, KeyId, PeerId, RunId, Seq};
 use moltbot_core::record::Record;
 use moltbot_core::state::State;
 use moltbot_core::time::Timestamp;
@@ -16,11 +17,13 @@ use moltbot_edge::limits::INBOX_REPLICATION_WAIT_MS;
 use moltbot_edge::outbox::step::{Do, Input, Outcome, Steps};
 use moltbot_edge::writer::recorder::Recorder;
 use moltbot_store::error::StoreError;
+use moltbot_store::keys::Keyring;
 use moltbot_store::testing::rng::Rng;
 use moltbot_store::testing::sim::load::{Done, Load, Machine, Moment, Process};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 const CHANNEL: &str = "telegram";
 /// So many messages are written in one run.
@@ -46,6 +49,7 @@ impl Load for Gateways {
         }
         let todo = Steps::recover(&state);
         let reports = todo.into_iter().map(Submission::system).collect();
+        let keyring = Arc::clone(&machine.keyring);
         Ok(Box::new(Gateway {
             recorder: Recorder::new(machine.log, machine.keyring, state),
             platform: Rc::clone(&self.platform),
@@ -54,6 +58,8 @@ impl Load for Gateways {
             inputs: Vec::new(),
             turns: BTreeMap::new(),
             sends: Vec::new(),
+            deletions: Vec::new(),
+            keyring,
             inbox: None,
         }))
     }
@@ -81,6 +87,7 @@ impl Load for Gateways {
                 return Err(format!("update {mark} was confirmed and is lost"));
             }
         }
+        keys_are_gone_for_a_reason(&platform, survived)?;
         let mut per_run: BTreeMap<&RunId, (u64, u64)> = BTreeMap::new();
         for (delivery, posts) in &platform.posts {
             let allowed = 1 + resent.get(delivery).copied().unwrap_or(0);
@@ -105,6 +112,42 @@ impl Load for Gateways {
             None => Ok(()),
         }
     }
+}
+
+/// Keys are deleted because of a record that survives, and exactly those that it names; what was
+/// deleted is said once. Nothing that survives was sealed after the keys were forgotten.
+fn keys_are_gone_for_a_reason(platform: &Platform, survived: &[Record]) -> Result<(), String> {
+    let mut stones: BTreeMap<Seq, Vec<KeyId>> = BTreeMap::new();
+    let mut gone: BTreeSet<KeyId> = BTreeSet::new();
+    let mut said = BTreeSet::new();
+    for record in survived {
+        let event = record.event().map_err(|error| error.to_string())?;
+        match &event {
+            Event::ContentForgotten(e) => {
+                stones.insert(record.seq, e.keys.clone());
+                gone.extend(e.keys.iter().cloned());
+            }
+            Event::DataKeysDeleted(e) if !said.insert(e.tombstone) => {
+                return Err(format!("#{} was carried out twice", e.tombstone));
+            }
+            Event::DataKeysDeleted(e) if !stones.contains_key(&e.tombstone) => {
+                return Err(format!("#{} forgot nothing", e.tombstone));
+            }
+            event => {
+                if event.contents().iter().any(|c| gone.contains(c.key())) {
+                    return Err(format!("#{} is sealed with what was forgotten", record.seq));
+                }
+            }
+        }
+    }
+    for (tombstone, keys) in &platform.deleted {
+        if stones.get(tombstone) != Some(keys) {
+            return Err(format!(
+                "keys of #{tombstone} are gone and it does not survive"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn run_of(mark: u64) -> RunId {
@@ -162,6 +205,9 @@ struct Gateway {
     inputs: Vec<Input>,
     turns: BTreeMap<RunId, Turn>,
     sends: Vec<Send>,
+    /// Tombstones whose keys are gone at some moment.
+    deletions: Vec<(Seq, u64)>,
+    keyring: Arc<Keyring>,
     inbox: Option<Batch>,
 }
 
@@ -171,6 +217,7 @@ impl Process for Gateway {
             now_ms,
             shipped,
             rng,
+            ..
         } = moment;
         let mut done = Done::default();
         self.people_write(rng);
@@ -178,6 +225,14 @@ impl Process for Gateway {
         self.operate(rng);
         self.advance_turns(now_ms, rng);
         self.advance_sends(now_ms, rng);
+        let (over, left) = std::mem::take(&mut self.deletions)
+            .into_iter()
+            .partition(|(_, at_ms)| *at_ms <= now_ms);
+        self.deletions = left;
+        let over: Vec<(Seq, u64)> = over;
+        let over = over.into_iter();
+        self.inputs
+            .extend(over.map(|(tombstone, _)| Input::KeysDeleted(tombstone)));
         self.record(now_ms, rng, &mut done)?;
         self.step(now_ms, shipped, rng, &mut done);
         Ok(done)
@@ -223,11 +278,21 @@ impl Gateway {
         }
     }
 
-    /// The operator has replies of unknown outcome sent again.
+    /// The operator has replies of unknown outcome sent again, and somebody forgotten.
     fn operate(&mut self, rng: &mut Rng) {
         let deliveries = self.recorder.state().deliveries.iter();
         let unknown = deliveries.filter(|(_, d)| d.status == DeliveryStatus::Unknown);
         let unknown: Vec<DeliveryId> = unknown.map(|(id, _)| id.clone()).collect();
+        if rng.chance(10) {
+            self.platform.borrow_mut().seen.forgotten += 1;
+            let person = PeerId(format!("{CHANNEL}:{}", rng.below(3)));
+            self.submissions.push(Submission {
+                actor: Actor::Local,
+                ..Submission::system(Action::Forget {
+                    subject: Subject::Peer(person),
+                })
+            });
+        }
         if let Some(delivery) = unknown.into_iter().next()
             && rng.chance(100)
         {
@@ -411,8 +476,13 @@ impl Gateway {
                             delivery,
                         });
                     }
-                    Do::DeleteKeys(tombstone, _) => {
-                        self.inputs.push(Input::KeysDeleted(tombstone));
+                    Do::DeleteKeys(tombstone, keys) => {
+                        let removed = self.keyring.remove(&keys);
+                        removed.expect("a keyring in memory");
+                        let mut platform = self.platform.borrow_mut();
+                        platform.deleted.push((tombstone, keys));
+                        platform.seen.deleted += 1;
+                        self.deletions.push((tombstone, now_ms + rng.below(200)));
                     }
                     Do::Submit(id, action) => self.submissions.push(Submission {
                         about: Some(id),

@@ -18,7 +18,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PART: &str = "part";
 const WAITING: &str = "waiting";
@@ -31,6 +31,28 @@ pub struct LocalBlobs {
     kept_bytes_max: u64,
     next_part: AtomicU64,
     kept: Mutex<Kept>,
+    waiting: Mutex<Waiting>,
+}
+
+/// What is in `waiting/`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many blobs.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Waiting {
+    fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    fn take(&mut self, bytes: u64) {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
 /// What is in `kept/`, oldest first.
@@ -49,6 +71,7 @@ impl LocalBlobs {
             kept_bytes_max,
             next_part: AtomicU64::new(0),
             kept: Mutex::default(),
+            waiting: Mutex::default(),
         };
         for name in [PART, WAITING, KEPT] {
             let path = directory.join(name);
@@ -56,6 +79,9 @@ impl LocalBlobs {
         }
         for (path, _) in files(&directory.join(PART))? {
             remove(&path)?;
+        }
+        for (_, metadata) in files(&directory.join(WAITING))? {
+            blobs.lock_waiting().add(metadata.len());
         }
         let mut kept = Vec::new();
         for (path, metadata) in files(&directory.join(KEPT))? {
@@ -83,7 +109,15 @@ impl LocalBlobs {
             let mut file = File::create_new(&part)?;
             file.write_all(bytes)?;
             file.sync_all()?;
-            fs::rename(&part, self.path(WAITING, name))
+            // Of two who store the same, one counts.
+            let mut waiting = self.lock_waiting();
+            let path = self.path(WAITING, name);
+            if path.exists() {
+                return fs::remove_file(&part);
+            }
+            fs::rename(&part, path)?;
+            waiting.add(bytes.len() as u64);
+            Ok(())
         };
         write().map_err(|error| failed("write", &part, &error))
     }
@@ -104,7 +138,12 @@ impl LocalBlobs {
             match fs::read(&path) {
                 Ok(bytes) if Hash::of(&bytes) == *name => return Ok(Some(bytes.into())),
                 // A disk that forgets is no reason to fail: the remote log may have it.
-                Ok(_) => remove(&path)?,
+                Ok(bytes) => {
+                    remove(&path)?;
+                    if place == WAITING {
+                        self.lock_waiting().take(bytes.len() as u64);
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed("read", &path, &error)),
             }
@@ -126,7 +165,10 @@ impl LocalBlobs {
     pub fn uploaded(&self, name: &Hash, bytes: u64) -> Result<(), StoreError> {
         let (from, to) = (self.path(WAITING, name), self.path(KEPT, name));
         match fs::rename(&from, &to) {
-            Ok(()) => self.remember(*name, bytes),
+            Ok(()) => {
+                self.lock_waiting().take(bytes);
+                self.remember(*name, bytes)
+            }
             // Somebody else said so.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed("move", &from, &error)),
@@ -137,20 +179,23 @@ impl LocalBlobs {
     /// were. To be called while nothing is recorded.
     pub fn sweep(&self, named: &BTreeSet<Hash>) -> Result<usize, StoreError> {
         let mut removed = 0;
-        for (path, _) in files(&self.directory.join(WAITING))? {
+        for (path, metadata) in files(&self.directory.join(WAITING))? {
             if !name_of(&path).is_some_and(|name| named.contains(&name)) {
                 remove(&path)?;
+                self.lock_waiting().take(metadata.len());
                 removed += 1;
             }
         }
         Ok(removed)
     }
 
-    /// Number and bytes of what waits for the remote log.
-    pub fn waiting(&self) -> Result<(usize, u64), StoreError> {
-        let files = files(&self.directory.join(WAITING))?;
-        let bytes = files.iter().map(|(_, metadata)| metadata.len()).sum();
-        Ok((files.len(), bytes))
+    /// What waits for the remote log.
+    pub fn waiting(&self) -> Waiting {
+        *self.lock_waiting()
+    }
+
+    fn lock_waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a blob in mind as the newest, and makes room.
@@ -229,11 +274,21 @@ mod tests {
         let blobs = LocalBlobs::open(directory.path(), 8).unwrap();
         let all: Vec<Hash> = (0..4_u8).map(|n| put(&blobs, &[n; 4])).collect();
         blobs.sync().unwrap();
-        assert_eq!(blobs.waiting().unwrap(), (4, 16));
+        assert_eq!(
+            blobs.waiting(),
+            Waiting {
+                count: 4,
+                bytes: 16
+            }
+        );
+        put(&blobs, &[0; 4]);
+        assert_eq!(blobs.waiting().count, 4);
+        let again = LocalBlobs::open(directory.path(), 8).unwrap();
+        assert_eq!(again.waiting(), blobs.waiting());
         for name in &all {
             blobs.uploaded(name, 4).unwrap();
         }
-        assert_eq!(blobs.waiting().unwrap(), (0, 0));
+        assert_eq!(blobs.waiting(), Waiting::default());
         let here: Vec<bool> = all.iter().map(|name| blobs.is_here(name)).collect();
         assert_eq!(here, [false, false, true, true]);
         // The bound holds after a start as well, and may be another one.
@@ -258,6 +313,7 @@ mod tests {
         let blobs = LocalBlobs::open(directory.path(), 100).unwrap();
         let (named, other) = (put(&blobs, b"named"), put(&blobs, b"other"));
         assert_eq!(blobs.sweep(&BTreeSet::from([named])).unwrap(), 1);
+        assert_eq!(blobs.waiting(), Waiting { count: 1, bytes: 5 });
         assert!(blobs.is_here(&named) && !blobs.is_here(&other));
     }
 
@@ -268,6 +324,7 @@ mod tests {
         let name = put(&blobs, b"sealed");
         fs::write(blobs.path(WAITING, &name), b"sEaled").unwrap();
         assert_eq!(blobs.get(&name).unwrap(), None);
+        assert_eq!(blobs.waiting(), Waiting::default());
         put(&blobs, b"sealed");
         assert_eq!(blobs.get(&name).unwrap().unwrap(), b"sealed".as_slice());
     }

@@ -175,7 +175,7 @@ fn encode(id: &KeyId, object: &Bytes, into: &mut Vec<u8>) {
 /// The whole entries and where they end.
 fn decode(bytes: &[u8]) -> io::Result<(Vec<Stored>, usize)> {
     let Some(mut rest) = bytes.strip_prefix(&MAGIC) else {
-        let text = "its keys are in a form that this version does not know";
+        let text = "the file is in a form that this version does not know; move it away, the replica has the keys";
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     };
     let mut entries = Vec::new();

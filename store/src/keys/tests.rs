@@ -162,6 +162,9 @@ fn holds(directory: &Path, bytes: &[u8]) -> bool {
     })
 }
 
+/// Names of files and what is in them.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
 fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
     let mut names: Vec<String> = entries
@@ -207,7 +210,7 @@ fn whatever_was_going_on_when_a_process_ended_is_finished() {
     let bytes = |home: &Path| std::fs::read(home.join(NAME)).unwrap();
     let (old, new) = (bytes(old.path()), bytes(new.path()));
     // The files that are there, and how many keys then are.
-    let table: [(&[(&str, &[u8])], usize); 5] = [
+    let table: [(Files, usize); 5] = [
         (&[("keys", &old), ("keys.new", &new[..20])], 9),
         (&[("keys", &old), ("keys.new", &new)], 9),
         (&[("keys.old", &old), ("keys.new", &new)], 9),

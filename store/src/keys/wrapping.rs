@@ -129,6 +129,10 @@ impl MasterKeys {
         let (key, wrapping) = match bytes {
             [VERSION, PLAIN, key @ ..] => (key.to_vec(), Wrapping::Plain),
             [VERSION, WRAPPED, wrapped @ ..] => self.unwrap(id, wrapped)?,
+            [form, ..] if *form > VERSION => {
+                let found = u64::from(*form);
+                return Err(StoreError::newer(path.as_ref(), "data key", found, VERSION));
+            }
             _ => return Err(damaged("it has a form this version does not know")),
         };
         let key = key.try_into().map_err(|_| damaged("it has another size"))?;

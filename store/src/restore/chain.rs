@@ -281,7 +281,7 @@ impl<'a> Chain<'a> {
             self.read_ahead();
             return Ok(());
         }
-        let head = head::newest(self.replica).await?;
+        let head = head::newest(self.replica, Some(self.newest)).await?;
         let newest = head.map_or(Epoch(0), |(epoch, _)| epoch);
         let floor = self.catalog.floor_number();
         self.catalog.refresh_floor(self.replica).await?;

@@ -4,6 +4,8 @@
 //! group = hash of the record before the first [32] ‖ frames (see `moltbot_core::codec`)
 //! key   = seq of the first record u64 BE ‖ part u16 BE
 //! value = the part-th 4 KiB of the group
+//! base  = under the key of seq 0: seq u64 BE ‖ hash [32] of the record the first group follows;
+//!         absent for a log from seq 1
 //! ```
 //!
 //! A batch is one group in the tail; on their way into sled, small groups are joined and large ones
@@ -68,14 +70,42 @@ fn insert_parts(batch: &mut sled::Batch, group: &Group) -> Result<(), StoreError
     Ok(())
 }
 
-/// Removes every record after `last`. The group that holds `last` is written anew without them.
+/// What the first group follows.
+pub(super) fn base(log: &sled::Tree) -> Result<Cursor, StoreError> {
+    let stored = log
+        .get(key(Seq::ZERO, 0))
+        .map_err(|error| read_error("read", error))?;
+    let Some(stored) = stored else {
+        return Ok(Cursor::START);
+    };
+    match stored.split_first_chunk() {
+        Some((seq, hash)) if hash.len() == HASH_BYTES => Ok(Cursor {
+            seq: Seq(u64::from_be_bytes(*seq)),
+            hash: Hash(hash.first_chunk().copied().unwrap_or_default()),
+        }),
+        _ => Err(StoreError::Corrupt {
+            place: PLACE.to_owned(),
+            reason: format!("its base has {} bytes", stored.len()),
+        }),
+    }
+}
+
+/// Has the first group follow this.
+pub(super) fn insert_base(batch: &mut sled::Batch, base: Cursor) {
+    let value = [base.seq.0.to_be_bytes().as_slice(), &base.hash.0].concat();
+    batch.insert(&key(Seq::ZERO, 0), value);
+}
+
+/// Removes every record after `last`, and at seq 0 the base. The group that holds `last` is written
+/// anew without them.
 pub(super) fn cut_after(
     batch: &mut sled::Batch,
     log: &sled::Tree,
     last: Seq,
 ) -> Result<(), StoreError> {
     let kept = containing(log, last)?;
-    let from = kept.as_ref().map_or(Seq::ZERO, |group| group.first);
+    let all = if last == Seq::ZERO { last } else { Seq(1) };
+    let from = kept.as_ref().map_or(all, |group| group.first);
     for entry in log.range(key(from, 0)..).keys() {
         batch.remove(entry.map_err(|error| read_error("read", error))?);
     }
@@ -90,8 +120,10 @@ pub(super) fn cut_after(
 
 /// The position of this seq, if the log reaches it.
 pub(super) fn cursor(log: &sled::Tree, seq: Seq) -> Result<Option<Cursor>, StoreError> {
-    if seq == Seq::ZERO {
-        return Ok(Some(Cursor::START));
+    for known in [Cursor::START, base(log)?] {
+        if seq == known.seq {
+            return Ok(Some(known));
+        }
     }
     let Some(group) = containing(log, seq)? else {
         return Ok(None);
@@ -107,6 +139,9 @@ pub(super) fn containing(log: &sled::Tree, seq: Seq) -> Result<Option<Group>, St
     };
     let (found, _) = entry.map_err(|error| read_error("read", error))?;
     let first = first_of(&found)?;
+    if first == Seq::ZERO {
+        return Ok(None);
+    }
     Groups::over(log.range(key(first, 0)..=key(first, u16::MAX)))
         .next()
         .transpose()
@@ -114,7 +149,7 @@ pub(super) fn containing(log: &sled::Tree, seq: Seq) -> Result<Option<Group>, St
 
 /// All groups that begin in this range.
 pub(super) fn within(log: &sled::Tree, from: Seq, to: Option<Seq>) -> Groups {
-    let from = key(from, 0);
+    let from = key(from.max(Seq(1)), 0);
     Groups::over(match to {
         Some(to) => log.range(from..key(to, 0)),
         None => log.range(from..),
@@ -126,7 +161,7 @@ pub(super) fn last_first(log: &sled::Tree) -> Result<Option<Seq>, StoreError> {
     let Some(entry) = log.last().map_err(|error| read_error("read", error))? else {
         return Ok(None);
     };
-    first_of(&entry.0).map(Some)
+    Ok(Some(first_of(&entry.0)?).filter(|first| *first > Seq::ZERO))
 }
 
 /// All groups from the one that holds this seq.
@@ -135,7 +170,7 @@ pub(super) fn from(log: &sled::Tree, seq: Seq) -> Result<Groups, StoreError> {
         Some(entry) => first_of(&entry.map_err(|error| read_error("read", error))?.0)?,
         None => seq,
     };
-    Ok(Groups::over(log.range(key(first, 0)..)))
+    Ok(Groups::over(log.range(key(first.max(Seq(1)), 0)..)))
 }
 
 impl Group {

@@ -1,11 +1,11 @@
 //! Reads the local log from any thread: what is recent from memory, the rest from sled.
 
-use super::SharedHead;
+use super::SharedSpan;
 use super::disk::Disk;
 use super::groups::{self, Group};
 use super::recent::Recent;
 use crate::error::StoreError;
-use crate::log::LogReader;
+use crate::log::{LogReader, require_local};
 use moltbot_core::chain::Cursor;
 use moltbot_core::codec;
 use moltbot_core::ids::Seq;
@@ -17,21 +17,26 @@ use std::sync::Arc;
 pub struct SledReader {
     disk: Arc<Disk>,
     recent: Recent,
-    head: SharedHead,
+    span: SharedSpan,
 }
 
 impl SledReader {
-    pub(super) fn new(disk: Arc<Disk>, recent: Recent, head: SharedHead) -> SledReader {
-        SledReader { disk, recent, head }
+    pub(super) fn new(disk: Arc<Disk>, recent: Recent, span: SharedSpan) -> SledReader {
+        SledReader { disk, recent, span }
     }
 }
 
 impl LogReader for SledReader {
+    fn base(&self) -> Cursor {
+        self.span.base()
+    }
+
     fn head(&self) -> Cursor {
-        self.head.get()
+        self.span.head()
     }
 
     fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Record>, StoreError> {
+        require_local(from, self.base())?;
         let mut page = Page {
             next: from.max(Seq(1)),
             head: self.head().seq,
@@ -62,6 +67,7 @@ impl LogReader for SledReader {
         if seq == Seq::ZERO || seq > self.head().seq {
             return Ok(None);
         }
+        require_local(seq, self.base())?;
         if let Some(group) = self.recent.from(seq, 0).first() {
             return record(group, seq).map(Some);
         }

@@ -97,6 +97,29 @@ impl Tail {
         }
     }
 
+    /// Refuses a log of a newer form. To be asked before anything of it is opened, which may change
+    /// it.
+    pub(super) fn check_form(directory: &Path) -> Result<(), StoreError> {
+        let headers = 2 * TAIL_BLOCK_BYTES as u64;
+        let mut bytes = Vec::new();
+        let read = match File::open(directory.join(NAME)) {
+            Ok(file) => file.take(headers).read_to_end(&mut bytes),
+            // A new log, or one that lost its tail: that is found when it is opened.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        };
+        read.map_err(|error| disk_error("read its tail", &error))?;
+        match Header::newer_form(&bytes) {
+            None => Ok(()),
+            Some(form) => Err(StoreError::Newer {
+                place: format!("{PLACE} in `{}`", directory.display()),
+                what: "tail",
+                found: u64::from(form),
+                known: form::FORM,
+            }),
+        }
+    }
+
     fn create(directory: &Path, base: Cursor, bytes: usize) -> Result<Tail, StoreError> {
         let new = directory.join(NEW_NAME);
         let bytes = bytes.max(4 * TAIL_BLOCK_BYTES);

@@ -18,13 +18,13 @@ use std::thread;
 /// A verified run of records: the position before it, and its last.
 type Run = (Cursor, Cursor);
 
-/// Verifies every record; the position after the last.
-pub(super) fn verify(log: &sled::Tree) -> Result<Cursor, StoreError> {
+/// Verifies every record after the base; the position after the last.
+pub(super) fn verify(log: &sled::Tree, base: Cursor) -> Result<Cursor, StoreError> {
     let Some(last) = groups::last_first(log)? else {
-        return Ok(Cursor::START);
+        return Ok(base);
     };
     let runs = thread::scope(|scope| {
-        let threads: Vec<_> = parts(last)
+        let threads: Vec<_> = parts(base.seq, last)
             .map(|(from, to)| scope.spawn(move || verify_part(log, from, to)))
             .collect();
         let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
@@ -33,7 +33,7 @@ pub(super) fn verify(log: &sled::Tree) -> Result<Cursor, StoreError> {
             .map(|run| run.unwrap_or_else(|panic| resume_unwind(panic)))
             .collect::<Vec<_>>()
     });
-    let mut head = Cursor::START;
+    let mut head = base;
     for run in runs {
         if let Some((before, last)) = run? {
             follows(head, before)?;
@@ -43,16 +43,19 @@ pub(super) fn verify(log: &sled::Tree) -> Result<Cursor, StoreError> {
     Ok(head)
 }
 
-/// Ranges of first seqs, the last without an end, that cover the groups of a log whose last group
-/// begins with `last`.
-fn parts(last: Seq) -> impl Iterator<Item = (Seq, Option<Seq>)> {
+/// Ranges of first seqs, the last without an end, that cover the groups of a log with this base
+/// whose last group begins with `last`.
+fn parts(base: Seq, last: Seq) -> impl Iterator<Item = (Seq, Option<Seq>)> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = cores.min(VERIFY_THREADS_MAX) as u64;
-    let size = last.0.div_ceil(threads).max(VERIFY_PART_RECORDS_MIN);
-    let count = last.0.div_ceil(size).max(1);
+    let records = last.0.saturating_sub(base.0);
+    let size = records.div_ceil(threads).max(VERIFY_PART_RECORDS_MIN);
+    let count = records.div_ceil(size).max(1);
     (0..count).map(move |part| {
-        let end = (part + 1 < count).then_some(Seq((part + 1) * size));
-        (Seq(part * size), end)
+        // What begins before the base does not follow it, which the first part finds.
+        let begin = (part > 0).then_some(Seq(base.0 + part * size));
+        let end = (part + 1 < count).then_some(Seq(base.0 + (part + 1) * size));
+        (begin.unwrap_or_default(), end)
     })
 }
 

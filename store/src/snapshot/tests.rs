@@ -54,10 +54,14 @@ fn a_segment_is_not_a_snapshot_and_a_newer_form_is_said_to_be_one() {
         crate::segment::encode(moltbot_core::ids::Epoch(1), &"w".into(), &records).unwrap();
     let error = decode("x.snap", &segment).unwrap_err();
     assert!(error.to_string().contains("not a snapshot"), "{error}");
-    let mut newer = encode(&snapshot(1)).unwrap().0.to_vec();
-    newer[7] = 2;
+    let newer = Form {
+        magic: *b"MBTSNAP\x02",
+        ..FORM
+    };
+    let newer = envelope::seal(newer, b"whatever", b"comes then").unwrap();
     let error = decode("x.snap", &newer).unwrap_err();
-    assert!(error.to_string().contains("another version"), "{error}");
+    assert!(error.to_string().contains("newer version"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
 #[test]

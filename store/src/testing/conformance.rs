@@ -25,14 +25,18 @@ pub fn check<L: EventLog>(make: impl Fn() -> L, reopen: impl Fn(L) -> L) -> Resu
     a_cursor_names_one_history(make())?;
     everything_survives_reopening(make(), &reopen)?;
     rewinding_drops_the_tail_for_good(&make, &reopen)?;
-    rewinding_to_a_foreign_cursor_changes_nothing(make())
+    rewinding_to_a_foreign_cursor_changes_nothing(make())?;
+    a_log_may_begin_at_a_base(make(), &reopen)?;
+    a_base_goes_only_with_everything(&make, &reopen)?;
+    only_an_empty_log_begins_elsewhere(&make)
 }
 
-/// Everything in the log, in pages of this size.
+/// Everything in the log after its base, in pages of this size.
 pub fn all(reader: &dyn LogReader, bytes_max: usize) -> Result<Vec<Record>, StoreError> {
     let mut found: Vec<Record> = Vec::new();
     loop {
-        let from = found.last().map_or(Seq(1), |record| record.seq.next());
+        let before = found.last().map_or_else(|| reader.base(), Record::cursor);
+        let from = before.seq.next();
         let page = reader.read(from, bytes_max)?;
         if page.is_empty() {
             return Ok(found);
@@ -226,6 +230,103 @@ fn rewinding_to_a_foreign_cursor_changes_nothing<L: EventLog>(
     }
     Ok(())
 }
+
+fn a_log_may_begin_at_a_base<L: EventLog>(
+    mut log: L,
+    reopen: &impl Fn(L) -> L,
+) -> Result<(), StoreError> {
+    let reader = log.reader();
+    log.begin_at(BASE)?;
+    assert_eq!((reader.base(), reader.head()), (BASE, BASE));
+    drop(reader);
+    let mut log = reopen(log);
+    assert_eq!(log.head(), BASE);
+    assert_eq!(all(&*log.reader(), 1000)?, []);
+    let refused = log.append(&records(Cursor::START, 1, 10));
+    assert!(matches!(refused, Err(StoreError::NotNext { .. })));
+
+    let mut written = append_batches(&mut log, &[3, 1], 900)?;
+    let mut log = reopen(log);
+    written.extend(append_batches(&mut log, &[2], 5000)?);
+    let reader = log.reader();
+    assert_eq!((reader.base(), log.head()), (BASE, head_of(&written)));
+    assert_eq!(all(&*reader, 1000)?, written);
+    assert_eq!(reader.cursor(Seq::ZERO)?, Some(Cursor::START));
+    assert_eq!(reader.cursor(BASE.seq)?, Some(BASE));
+    for record in &written {
+        assert_eq!(reader.get(record.seq)?.as_ref(), Some(record));
+        assert_eq!(reader.cursor(record.seq)?, Some(record.cursor()));
+    }
+    for below in [Seq(1), Seq(BASE.seq.0 - 1), BASE.seq] {
+        is_elsewhere(reader.get(below).map(drop), below);
+        is_elsewhere(reader.read(below, 1000).map(drop), below);
+        if below < BASE.seq {
+            is_elsewhere(reader.cursor(below).map(drop), below);
+        }
+    }
+    assert_eq!(reader.get(Seq::ZERO)?, None);
+    Ok(())
+}
+
+/// Not damage, and not the end of the log either.
+fn is_elsewhere(answer: Result<(), StoreError>, asked: Seq) {
+    let base = BASE.seq;
+    let expected = StoreError::NotLocal { seq: asked, base };
+    let said = answer.map_err(|error| error.to_string());
+    assert_eq!(said, Err(expected.to_string()));
+}
+
+fn a_base_goes_only_with_everything<L: EventLog>(
+    make: &impl Fn() -> L,
+    reopen: &impl Fn(L) -> L,
+) -> Result<(), StoreError> {
+    let mut log = make();
+    log.begin_at(BASE)?;
+    let mut written = append_batches(&mut log, &[4, 4], 900)?;
+    let below = Cursor {
+        seq: Seq(BASE.seq.0 - 1),
+        hash: BASE.hash,
+    };
+    assert!(log.rewind(below).is_err());
+    for keep in [5, 0] {
+        written.truncate(keep);
+        log.rewind(written.last().map_or(BASE, Record::cursor))?;
+        log = reopen(log);
+        assert_eq!(log.reader().base(), BASE);
+        assert_eq!(all(&*log.reader(), 1000)?, written);
+    }
+    append_batches(&mut log, &[3], 10)?;
+    log.rewind(Cursor::START)?;
+    assert_eq!(log.reader().base(), Cursor::START);
+    let mut log = reopen(log);
+    assert_eq!(
+        (log.reader().base(), log.head()),
+        (Cursor::START, Cursor::START)
+    );
+    let anew = append_batches(&mut log, &[3], 10)?;
+    assert_eq!(all(&*reopen(log).reader(), 1000)?, anew);
+    Ok(())
+}
+
+fn only_an_empty_log_begins_elsewhere<L: EventLog>(
+    make: &impl Fn() -> L,
+) -> Result<(), StoreError> {
+    let mut log = make();
+    let written = append_batches(&mut log, &[2], 10)?;
+    assert!(log.begin_at(BASE).is_err());
+    assert_eq!(all(&*log.reader(), 1000)?, written);
+    let mut log = make();
+    log.begin_at(BASE)?;
+    assert!(log.begin_at(head_of(&written)).is_err());
+    assert_eq!(log.head(), BASE);
+    Ok(())
+}
+
+/// Where a log may begin.
+const BASE: Cursor = Cursor {
+    seq: Seq(1000),
+    hash: Hash([3; 32]),
+};
 
 fn append_batches<L: EventLog>(
     log: &mut L,

@@ -61,6 +61,9 @@ struct State {
     rng: Rng,
     faults: Faults,
     is_down: bool,
+    /// So many more requests are answered, and whether the last write takes effect all the same.
+    left: Option<(u64, bool)>,
+    has_ended: bool,
     late: Vec<Write>,
     /// Writes of others that land just before one of ours to that folder.
     overtaking: Vec<(Path, Path, PutPayload)>,
@@ -81,6 +84,8 @@ impl FaultyStore {
             rng: Rng::new(seed),
             faults: Faults::default(),
             is_down: false,
+            left: None,
+            has_ended: false,
             late: Vec::new(),
             overtaking: Vec::new(),
             requests: 0,
@@ -99,6 +104,17 @@ impl FaultyStore {
     /// From now on every request is refused, or no longer.
     pub fn set_down(&self, is_down: bool) {
         self.lock().is_down = is_down;
+    }
+
+    /// Its client is gone after so many more requests; when `last_lands`, the write with which it
+    /// goes takes effect although nobody hears of it.
+    pub fn end_after(&self, requests: u64, last_lands: bool) {
+        self.lock().left = Some((requests, last_lands));
+    }
+
+    /// Whether [`FaultyStore::end_after`] has refused anything.
+    pub fn has_ended(&self) -> bool {
+        self.lock().has_ended
     }
 
     /// Requests so far.
@@ -169,7 +185,25 @@ impl FaultyStore {
             .then(|| failure("500 internal error"))
     }
 
+    /// `Some` when the client is gone: whether this write takes effect.
+    fn end(&self) -> Option<bool> {
+        let mut state = self.lock();
+        let (left, last_lands) = state.left?;
+        if left > 0 {
+            state.left = Some((left - 1, last_lands));
+            return None;
+        }
+        state.left = Some((0, false));
+        state.has_ended = true;
+        Some(last_lands)
+    }
+
     fn fate(&self) -> Result<Fate> {
+        match self.end() {
+            Some(true) => return Ok(Fate::After),
+            Some(false) => return Err(failure("gone")),
+            None => {}
+        }
         if let Some(error) = self.refused() {
             return Err(error);
         }
@@ -230,6 +264,9 @@ impl FaultyStore {
 
     async fn read(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         yields(self.begin()).await;
+        if self.end().is_some() {
+            return Err(failure("gone"));
+        }
         if let Some(error) = self.refused() {
             return Err(error);
         }
@@ -256,6 +293,9 @@ impl FaultyStore {
 
     async fn names(&self, prefix: Option<Path>) -> Result<Vec<ObjectMeta>> {
         yields(self.begin()).await;
+        if self.end().is_some() {
+            return Err(failure("gone"));
+        }
         if let Some(error) = self.refused() {
             return Err(error);
         }

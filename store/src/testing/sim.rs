@@ -12,8 +12,10 @@ mod gateway;
 pub mod load;
 mod oracle;
 mod scenario;
+mod snapshots;
 mod world;
 
+use crate::catalog::Catalog;
 use crate::error::StoreError;
 use crate::log::LogReader;
 use crate::memory_log::MemoryLog;
@@ -24,6 +26,7 @@ use crate::testing::rng::Rng;
 use executor::{Executor, now};
 use gateway::Phase;
 use load::{Load, Noise};
+use moltbot_core::ids::Seq;
 use object_store::memory::InMemory;
 use scenario::Scenario;
 use std::rc::Rc;
@@ -62,6 +65,10 @@ pub struct Counts {
     pub merged: u64,
     /// Objects that were deleted.
     pub deleted: u64,
+    /// Snapshots that were stored.
+    pub snapshots: u64,
+    /// Claims that began the local log at a snapshot.
+    pub anchored: u64,
     /// Requests to the object store.
     pub requests: u64,
 }
@@ -141,8 +148,13 @@ impl Simulation {
             if self.count(|phase| phase == Phase::Claiming) > 0 {
                 working_since = now_ms;
             }
-            // Everybody appended something meanwhile, so everybody will learn whether he is fenced.
-            let is_quiet = now_ms > working_since + WORK_MS;
+            // Who appends something learns that he is fenced when he ships it, who is idle by asking.
+            let work_ms = if self.world.scenario.ends_idle {
+                0
+            } else {
+                WORK_MS
+            };
+            let is_quiet = now_ms > working_since + work_ms;
             *self.world.is_quiet.borrow_mut() = is_quiet;
             if is_quiet && self.is_settled() {
                 return;
@@ -210,9 +222,16 @@ impl Simulation {
             let mut ignore = |_, _| {};
             restore::restore(&replica, &mut restored, &settings, &mut ignore).await?;
             let verified = restore::verify(&replica, &settings, &mut ignore).await?;
-            let all = |log: &dyn LogReader| log.read(moltbot_core::ids::Seq(1), usize::MAX);
-            let survived = all(&restored)?;
-            let is_same = survived == all(&live)?;
+            let survived = restored.read(Seq(1), usize::MAX)?;
+            let base = live.base().seq;
+            let here = live.read(base.next(), usize::MAX)?;
+            let mut is_same = survived.iter().skip_while(|r| r.seq <= base).eq(&here);
+            // What is only in the remote log is found there record by record.
+            let mut catalog = Catalog::list(&replica, base).await?;
+            for record in survived.iter().take_while(|r| r.seq <= base) {
+                let found = catalog.read_holding(&replica, record.seq).await?;
+                is_same &= found.is_some_and(|found| found.segment.records.contains(record));
+            }
             Ok::<_, StoreError>((verified, is_same, survived))
         });
         let tail = self.world.oracle.borrow().tail();

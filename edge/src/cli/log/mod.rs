@@ -7,7 +7,7 @@ mod state;
 mod stats;
 mod verify;
 
-use super::orphans;
+use super::{checkpoint, orphans};
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::stamp;
@@ -28,8 +28,10 @@ pub(super) const MOMENT: &str =
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Check every byte and link of the replicated log, or of a file; prints its head
+    /// Check every byte and link of the replicated log and its checkpoints, or of a file
     Verify(verify::Args),
+    /// Print the newest signed checkpoint
+    Checkpoint(checkpoint::ShowArgs),
     /// Print the state as it was at any moment, as JSON
     State(state::Args),
     /// Say what changed between two moments, and which records did it
@@ -48,6 +50,7 @@ pub(super) enum Verb {
 pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Verify(args) => verify::run(settings, args).await,
+        Verb::Checkpoint(args) => checkpoint::show(&replica(settings)?, args).await,
         Verb::State(args) => state::run(settings, args).await,
         Verb::Diff(args) => diff::run(settings, args).await,
         Verb::Export(args) => export::run(settings, args).await,

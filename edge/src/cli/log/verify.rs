@@ -1,11 +1,13 @@
 //! `moltbot log verify`.
 
+use crate::cli::checkpoint;
 use crate::cli::output::Progress;
 use crate::cli::say;
 use crate::exit::{Exit, Failure};
 use crate::home;
 use crate::settings::Settings;
 use crate::time_travel::import::{Contents, Item, Lines};
+use moltbot_core::record::Record;
 use moltbot_store::log::EventLog;
 use moltbot_store::restore;
 use moltbot_store::settings::StoreSettings;
@@ -24,22 +26,32 @@ pub(in crate::cli) struct Args {
     /// Check the local log of a gateway that does not run
     #[arg(long, conflicts_with = "file")]
     local: bool,
+    #[command(flatten)]
+    checkpoints: checkpoint::VerifyArgs,
 }
 
 pub(super) async fn run(settings: &Settings, args: Args) -> Result<(), Failure> {
     match args.file {
         Some(file) => check_file(&file),
         None if args.local => check_local(settings),
-        None => check_remote(settings).await,
+        None if args.checkpoints.is_offline() => {
+            checkpoint::prove(settings, &args.checkpoints).await
+        }
+        None => check_remote(settings, &args.checkpoints).await,
     }
 }
 
-async fn check_remote(settings: &Settings) -> Result<(), Failure> {
+async fn check_remote(
+    settings: &Settings,
+    checkpoints: &checkpoint::VerifyArgs,
+) -> Result<(), Failure> {
     let replica = super::replica(settings)?;
     let bounds = StoreSettings::default();
     let mut progress = Progress::new("verified");
     let mut tell = |done, total| progress.tell(done, total);
-    let verified = restore::verify(&replica, &bounds, &mut tell).await?;
+    let mut audit = checkpoint::audit(settings, &replica, checkpoints).await?;
+    let mut see = |record: &Record| audit.see(record);
+    let verified = restore::verify_each(&replica, &bounds, &mut tell, &mut see).await?;
     drop(progress);
     say(format_args!(
         "whole: {} events in {} segments ({} bytes), epoch {}",
@@ -47,7 +59,7 @@ async fn check_remote(settings: &Settings) -> Result<(), Failure> {
     ));
     say(format_args!("head:  {}", verified.head));
     say(format_args!("from:  {}", replica.location));
-    Ok(())
+    checkpoint::say_report(&audit.finish())
 }
 
 /// Opening the local log verifies every byte of it.

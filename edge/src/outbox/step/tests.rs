@@ -6,6 +6,7 @@ use moltbot_core::actor::Actor;
 use moltbot_core::command::{Command, DmPolicy};
 use moltbot_core::event::Usage;
 use moltbot_core::ids::{Entropy, PeerId};
+use moltbot_core::state::UnknownCritical;
 use moltbot_core::time::Timestamp;
 use moltbot_store::keys::{Keyring, MasterKeys};
 use moltbot_store::memory_log::MemoryLog;
@@ -124,7 +125,11 @@ fn a_binary_that_must_not_decide_begins_nothing() {
     let (mut scene, mut steps) = (Scene::new(), steps());
     scene.hears("run-1");
     let state = State {
-        unknown_critical: Some(1),
+        unknown_critical: Some(UnknownCritical {
+            seq: Seq(1),
+            kind: 999,
+            version: 1,
+        }),
         ..scene.recorder.state().clone()
     };
     assert_eq!(steps.step(0, &state, Seq::ZERO, Input::Changed), []);

@@ -1,8 +1,11 @@
 //! `chat.*`: talking to the assistant.
 
 use super::Caller;
+use crate::auth::token;
 use crate::gateway::Running;
-use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX};
+use crate::limits::{
+    HISTORY_BYTES_MAX, HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX, HISTORY_RETRY_MS,
+};
 use crate::present;
 use crate::writer::{Accepted, Intent};
 use crate::ws::frame::{Failure, Params};
@@ -10,6 +13,7 @@ use moltbot_core::chain::Hash;
 use moltbot_core::command::{Action, Idempotency};
 use moltbot_core::ids::{RunId, Seq};
 use moltbot_core::session::canonical_key;
+use moltbot_store::error::StoreError;
 use serde_json::{Value, json};
 
 /// Words that stop the assistant instead of being sent to it.
@@ -26,7 +30,8 @@ pub(super) async fn send(caller: &Caller, params: &Params) -> Result<Value, Fail
         run: run.clone(),
         text: text.to_owned(),
     };
-    let payload = Hash::of(format!("{}\n{text}", canonical_key(key)).as_bytes());
+    let said = format!("{}\n{text}", canonical_key(key));
+    let payload = token::hash_of_text(&caller.gateway.token, &said);
     begin(caller, "chat.send", key, run, action, payload).await
 }
 
@@ -212,7 +217,8 @@ pub(super) fn history(running: &Running, params: &Params) -> Result<Value, Failu
     let mut bytes = 0;
     // Newest first, so that what does not fit is the oldest.
     for seq in lines.into_iter().rev() {
-        let Some(message) = present::message(running, seq) else {
+        let opened = running.reader.event(seq).map_err(|e| not_now(&e))?;
+        let Some(message) = opened.and_then(|opened| present::message(running, &opened)) else {
             continue;
         };
         bytes += message.to_string().len();
@@ -237,4 +243,10 @@ pub(super) fn history(running: &Running, params: &Params) -> Result<Value, Failu
         "inFlightRun": in_flight,
         "thinkingLevel": null,
     }))
+}
+
+/// Older history is in the remote log only, and that does not answer.
+fn not_now(error: &StoreError) -> Failure {
+    let message = format!("older messages cannot be read now, try again: {error}");
+    Failure::unavailable(message, HISTORY_RETRY_MS)
 }

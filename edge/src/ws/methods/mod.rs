@@ -69,7 +69,7 @@ const METHODS: &[Method] = &[
     ("storage.status", Scope::Read, false),
     ("system-presence", Scope::Read, false),
     ("workspace.get", Scope::Admin, true),
-    ("workspace.list", Scope::Admin, false),
+    ("workspace.list", Scope::Admin, true),
     ("workspace.record", Scope::Admin, false),
     ("workspace.status", Scope::Admin, false),
 ];

@@ -70,6 +70,7 @@ pub(super) fn status(gateway: &Gateway, running: &Running) -> Value {
         "head": head,
         "shippedSeq": shipped,
         "epoch": running.epoch(),
+        "readOnly": running.read_only(),
         "openRuns": runs,
         "pairedDevices": devices,
         "connections": connections(gateway, running),

@@ -214,8 +214,18 @@ export interface StorageStatus {
   missing?: string[];
   /** What the last self-test of the store found. */
   selfTest?: SelfTest | null;
-  /** Settings that do not go together. */
+  /** The newest signed checkpoint, if any are made. */
+  checkpoint?: SignedCheckpoint | null;
+  /** Settings that do not go together, and what speaks against the log. */
   warnings?: StorageWarning[];
+}
+
+export interface SignedCheckpoint {
+  seq: number | null;
+  at: Timestamp | null;
+  publicKey: string;
+  lastError: string | null;
+  copy?: { location: string; seq: number | null; lastError: string | null };
 }
 
 export interface SelfTest {

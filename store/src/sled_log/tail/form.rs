@@ -7,8 +7,11 @@ use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::ids::Seq;
 use std::ops::Range;
 
-/// The last byte is the version of the form.
-const MAGIC: [u8; 8] = *b"mb-tail\x01";
+/// What a header begins with, before the version of the form.
+const MAGIC: [u8; 7] = *b"mb-tail";
+/// Version of the form, of the tail and of all that sled holds beside it: a log always has a tail, so
+/// whoever changes the form of anything in the local log raises this.
+pub(super) const FORM: u8 = 1;
 const HEADER_BYTES: usize = 8 + 8 + 8 + 8 + 32;
 const PREFIX_BYTES: usize = 4 + 4 + 8 + 8 + 8;
 /// Both headers.
@@ -44,6 +47,20 @@ impl Header {
         }
     }
 
+    /// The newest version that a header of this file is written in, if it is not a known one.
+    pub(super) fn newer_form(file: &[u8]) -> Option<u8> {
+        let blocks = file.chunks(TAIL_BLOCK_BYTES).take(2);
+        let forms = blocks.filter_map(|block| match block.strip_prefix(&MAGIC)? {
+            [form, rest @ ..] if *form > FORM => {
+                // Where all else is of our form, the version is what was damaged.
+                let ours = [&MAGIC[..], &[FORM], rest].concat();
+                Header::decode(&ours).is_none().then_some(*form)
+            }
+            _ => None,
+        });
+        forms.max()
+    }
+
     /// Those that can be read, the newest last.
     pub(super) fn all(file: &[u8]) -> Vec<Header> {
         let blocks = file.chunks(TAIL_BLOCK_BYTES).take(2);
@@ -68,6 +85,7 @@ impl Header {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(TAIL_BLOCK_BYTES);
         bytes.extend_from_slice(&MAGIC);
+        bytes.push(FORM);
         for number in [self.generation, self.bytes, self.base.seq.0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -81,6 +99,7 @@ impl Header {
         let (mut fields, crc) = block.split_at_checked(HEADER_BYTES)?;
         if crc32c::crc32c(fields).to_le_bytes() != *crc.first_chunk()?
             || take(&mut fields)? != MAGIC
+            || take(&mut fields)? != [FORM]
         {
             return None;
         }

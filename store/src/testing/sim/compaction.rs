@@ -1,6 +1,7 @@
 //! Simulated compaction: merges and deletes while everything else goes on.
 //!
-//! Invariant: what it takes for snapshots that count are positions that were shipped.
+//! Invariant: what it takes for snapshots that count are positions that were shipped, or in scenarios
+//! with snapshots those of the process.
 
 use super::gateway::Mailbox;
 use super::world::World;
@@ -34,17 +35,21 @@ pub(super) async fn compact(
         if mailbox.borrow().is_over {
             return;
         }
-        let shipped = mailbox.borrow().shipped.seq;
+        let mut shipped = mailbox.borrow().shipped.seq;
+        if world.scenario.snapshot_per_mille > 0 {
+            let taken = mailbox.borrow().snapshots.last().copied();
+            shipped = taken.filter(|taken| *taken <= shipped).unwrap_or(Seq::ZERO);
+        }
         if snapshots.front().is_none_or(|newest| *newest < shipped) {
             snapshots.push_front(shipped);
             snapshots.truncate(3);
         }
         match compactor.pass(snapshots.make_contiguous()).await {
-            Ok(pass) if pass.made + pass.deleted > 0 => {
+            Ok(pass) if pass.made + pass.replaced > 0 => {
                 world.note(gateway, || format!("compacted {pass:?}"));
                 world.count(|counts| {
                     counts.merged += pass.made;
-                    counts.deleted += pass.deleted;
+                    counts.deleted += pass.replaced;
                 });
             }
             Ok(_) => {}

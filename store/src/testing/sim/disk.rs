@@ -1,7 +1,8 @@
 //! A modelled local disk: an event log whose appends may fail and whose machine may die.
 //!
 //! Invariant: what was acknowledged is there after a crash; a batch whose sync failed is there as a
-//! whole or not at all, which shows only when the disk is opened again.
+//! whole or not at all, which shows only when the disk is opened again; one for which there was no
+//! room is not. Readers fail now and then.
 
 use crate::error::StoreError;
 use crate::log::{EventLog, LogReader};
@@ -78,10 +79,48 @@ impl SimDisk {
     }
 }
 
-fn broken() -> StoreError {
+fn failed(operation: &'static str, reason: &str) -> StoreError {
     StoreError::Disk {
-        operation: "sync",
-        reason: "simulated".to_owned(),
+        operation,
+        reason: reason.to_owned(),
+    }
+}
+
+fn broken() -> StoreError {
+    failed("sync", "it failed before")
+}
+
+/// Reads the disk as the code under test does: it may fail.
+struct FaultyReader(SimDisk);
+
+impl FaultyReader {
+    fn check(&self) -> Result<(), StoreError> {
+        let mut state = self.0.lock();
+        let failures = state.failures_per_mille / 4;
+        if state.rng.chance(failures) {
+            return Err(failed("read", "input/output error"));
+        }
+        Ok(())
+    }
+}
+
+impl LogReader for FaultyReader {
+    fn base(&self) -> Cursor {
+        LogReader::base(&self.0)
+    }
+
+    fn head(&self) -> Cursor {
+        LogReader::head(&self.0)
+    }
+
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Record>, StoreError> {
+        self.check()?;
+        self.0.read(from, bytes_max)
+    }
+
+    fn get(&self, seq: Seq) -> Result<Option<Record>, StoreError> {
+        self.check()?;
+        self.0.get(seq)
     }
 }
 
@@ -99,10 +138,21 @@ impl EventLog for SimDisk {
         if state.rng.chance(failures) {
             crate::segment::follow(LogReader::head(&state.log), records)?;
             state.is_broken = true;
+            if state.rng.chance(300) {
+                return Err(failed("write", "no space left on device"));
+            }
             state.doubtful = records.to_vec();
-            return Err(broken());
+            return Err(failed("sync", "input/output error"));
         }
         state.log.append(records)
+    }
+
+    fn begin_at(&mut self, base: Cursor) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if state.is_broken {
+            return Err(broken());
+        }
+        state.log.begin_at(base)
     }
 
     fn rewind(&mut self, to: Cursor) -> Result<(), StoreError> {
@@ -110,18 +160,23 @@ impl EventLog for SimDisk {
         if state.is_broken {
             return Err(broken());
         }
-        let dropped = state.log.read(to.seq.next(), usize::MAX)?;
+        let kept = to.seq.max(LogReader::base(&state.log).seq);
+        let dropped = state.log.read(kept.next(), usize::MAX)?;
         state.log.rewind(to)?;
         state.dropped.extend(dropped);
         Ok(())
     }
 
     fn reader(&self) -> Arc<dyn LogReader> {
-        Arc::new(self.clone())
+        Arc::new(FaultyReader(self.clone()))
     }
 }
 
 impl LogReader for SimDisk {
+    fn base(&self) -> Cursor {
+        LogReader::base(&self.lock().log)
+    }
+
     fn head(&self) -> Cursor {
         LogReader::head(&self.lock().log)
     }

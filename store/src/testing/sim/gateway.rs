@@ -6,6 +6,7 @@
 use super::compaction::compact;
 use super::disk::SimDisk;
 use super::load::{Machine, Moment, Process};
+use super::snapshots;
 use super::world::World;
 use crate::claim::{ClaimRequest, claim};
 use crate::error::{ErrorKind, StoreError};
@@ -14,6 +15,7 @@ use crate::log::{EventLog, LogReader};
 use crate::ship_status::weight;
 use crate::ship_task::{ShipSetup, keep_tail, perform};
 use crate::shipper::{Action, Input, Outcome, Shipper};
+use crate::snapshot::Snapshot;
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::{Epoch, Seq};
 use moltbot_core::record::Record;
@@ -49,6 +51,8 @@ pub(super) struct Mailbox {
     waker: Option<Waker>,
     pub(super) shipped: Cursor,
     pub(super) is_over: bool,
+    /// The snapshots that this process took, the newest last.
+    pub(super) snapshots: Vec<Seq>,
 }
 
 impl Mailbox {
@@ -77,12 +81,14 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         let replica = world.replica(gateway);
         let settings = world.settings();
         let mut progress = |_, _| {};
+        let mut usable = |snapshot: &Snapshot| snapshots::is_usable(snapshot);
         let result = claim(
             &replica,
             &mut disk,
             &keyring,
             &request,
             &settings,
+            &mut usable,
             &mut progress,
         );
         attempt += 1;
@@ -97,6 +103,7 @@ pub(super) async fn live(world: Rc<World>, gateway: usize, takeover: bool) {
         }
     };
     world.note(gateway, || format!("claimed {claimed:?}"));
+    world.anchored(claimed.anchor, &disk);
     if let Err(error) = load_keys(&world, gateway, &keyring).await {
         return world.ended(gateway, &error);
     }
@@ -178,10 +185,16 @@ async fn work(
             continue;
         }
         let shipped = mailbox.borrow().shipped;
+        let snapshot = snapshots::take(world, gateway, shipped).await;
+        if mailbox.borrow().is_over {
+            return;
+        }
+        let taken = snapshot.as_ref().map(|taken| taken.seq);
         let done = world.with_rng(|rng| {
             process.work(Moment {
                 now_ms: world.clock.now_ms(),
                 shipped,
+                snapshot,
                 rng,
             })
         });
@@ -194,6 +207,7 @@ async fn work(
             world.note(gateway, || line);
         }
         let mut mailbox = mailbox.borrow_mut();
+        mailbox.snapshots.extend(taken);
         if let Some(last) = done.appended.last() {
             world.acknowledged_local(gateway, &done.appended);
             mailbox.push(Input::Appended {
@@ -226,7 +240,7 @@ async fn ship(
         world.clock.now_ms(),
     );
     let mut request: Option<Request> = None;
-    let mut wake = None;
+    let mut wake = Some(world.clock.now_ms());
     loop {
         let input = next(&world, &mailbox, &mut request, &mut wake).await;
         let before = shipper.shipped();
@@ -250,7 +264,7 @@ async fn ship(
                     from,
                     bytes_max,
                 } => {
-                    let read = disk.read_whole(from, bytes_max);
+                    let read = setup.local.read_whole(from, bytes_max);
                     let outcome = read.map_or_else(Outcome::Failed, Outcome::Records);
                     request = Some(Box::pin(async move { Some(Input::Done { op, outcome }) }));
                 }
@@ -309,13 +323,17 @@ async fn save_tail(world: &Rc<World>, setup: &ShipSetup, after: Cursor) {
             Err(error) if error.kind() == ErrorKind::Transient => {
                 Rc::clone(&world.clock).sleep(200).await;
             }
+            // It is still on this disk; the next start keeps it.
+            Err(error) if error.kind() == ErrorKind::Disk => return,
             Err(error) => return world.violation(&format!("cannot keep a tail: {error}")),
         }
     }
 }
 
-/// Everything after `before` up to `to` counts as acknowledged.
+/// Everything after `before` up to `to` that is on the disk counts as acknowledged.
 fn replicated(world: &World, disk: &SimDisk, before: Cursor, to: Cursor) {
+    let base = disk.base();
+    let before = if before.seq < base.seq { base } else { before };
     let records = match disk.read(before.seq.next(), usize::MAX) {
         Ok(records) => records,
         Err(error) => return world.violation(&error.to_string()),

@@ -12,7 +12,7 @@ use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::codec;
 use moltbot_core::content::DataKey;
 use moltbot_core::error::CodecError;
-use moltbot_core::event::{DataKeyCreated, Event, UnknownEvent};
+use moltbot_core::event::{DataKeyCreated, Event, SnapshotTaken, UnknownEvent};
 use moltbot_core::ids::KeyId;
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
@@ -34,6 +34,8 @@ pub struct Moment<'a> {
     pub now_ms: u64,
     /// The last record that is safe in the remote log, as far as this process knows.
     pub shipped: Cursor,
+    /// A snapshot that was just stored; it counts once the log names it.
+    pub snapshot: Option<SnapshotTaken>,
     /// The only source of chance.
     pub rng: &'a mut Rng,
 }
@@ -80,9 +82,19 @@ impl Load for Noise {
 
 impl Process for Machine {
     fn work(&mut self, moment: Moment<'_>) -> Result<Done, StoreError> {
-        let Moment { now_ms, rng, .. } = moment;
+        let Moment {
+            now_ms,
+            rng,
+            snapshot,
+            ..
+        } = moment;
         let mut cursor = self.log.head();
         let mut records = Vec::new();
+        if let Some(taken) = snapshot {
+            let record = recorded(cursor, now_ms, &Event::from(taken))?;
+            cursor = record.cursor();
+            records.push(record);
+        }
         for _ in 0..=rng.below(4) {
             let record = noise(cursor, now_ms, rng, &self.keyring)?;
             cursor = record.cursor();
@@ -117,6 +129,10 @@ fn noise(
             payload,
         })
     };
+    recorded(after, now_ms, &event)
+}
+
+fn recorded(after: Cursor, now_ms: u64, event: &Event) -> Result<Record, StoreError> {
     let seq = after.seq.next();
     let invalid = |error: CodecError| StoreError::Internal(error.to_string());
     let record = Record {

@@ -79,6 +79,12 @@ impl Oracle {
         Ok(())
     }
 
+    /// Law: nobody begins with a state that is not that of the log.
+    pub(super) fn is_log(&mut self, cursor: Cursor) -> Result<(), String> {
+        self.follow_chain()?;
+        self.is_in_chain(cursor.seq, cursor.hash.0)
+    }
+
     /// Law: a rewind drops nothing that was acknowledged unless it is kept remotely.
     pub(super) fn dropped(&mut self, gateway: usize, records: &[Record]) -> Result<(), String> {
         self.follow_chain()?;

@@ -19,6 +19,12 @@ pub(super) struct Scenario {
     pub(super) pace_ms: u64,
     pub(super) segment_bytes_max: usize,
     pub(super) compaction: Option<Compaction>,
+    /// Of the moments at which a process works, those at which it takes a snapshot.
+    pub(super) snapshot_per_mille: u64,
+    /// So far behind a log begins anew.
+    pub(super) behind_records_max: u64,
+    /// At the end everybody stops working at once, so a fenced one learns it while idle.
+    pub(super) ends_idle: bool,
     pub(super) faults: Faults,
 }
 
@@ -58,7 +64,10 @@ impl Scenario {
             disk_failures_per_mille: rng.below(2) * rng.below(20),
             pace_ms: 5 + rng.below(300),
             segment_bytes_max: 150 + rng.index(1500),
+            ends_idle: rng.chance(500),
             compaction: rng.chance(750).then(|| Compaction::of(rng)),
+            snapshot_per_mille: rng.below(2) * rng.below(150),
+            behind_records_max: rng.below(60),
             faults: Faults {
                 before: rng.below(20) * rough,
                 after: rng.below(40) * rough,

@@ -11,10 +11,12 @@ use super::oracle::Oracle;
 use super::scenario::Scenario;
 use crate::error::{ErrorKind, StoreError};
 use crate::keys::{Keyring, MasterKeys};
+use crate::log::LogReader;
 use crate::replica::{Replica, ReplicaKind};
 use crate::settings::StoreSettings;
 use crate::testing::faulty_store::FaultyStore;
 use crate::testing::rng::Rng;
+use moltbot_core::chain::Cursor;
 use moltbot_core::ids::InstanceId;
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
@@ -155,7 +157,9 @@ impl World {
         let settings = StoreSettings {
             segment_bytes_max: self.scenario.segment_bytes_max,
             retry_ms_max: 2000,
+            head_check_ms: 3000,
             restore_concurrency: 3,
+            behind_records_max: self.scenario.behind_records_max,
             ..StoreSettings::default()
         };
         let Some(compaction) = &self.scenario.compaction else {
@@ -212,6 +216,22 @@ impl World {
 
     pub(super) fn acknowledged_replicated(&self, records: &[Record]) {
         let checked = self.oracle.borrow_mut().acknowledged_replicated(records);
+        self.law(checked);
+    }
+
+    /// A process holds the log after this snapshot, and begins with the state in it.
+    pub(super) fn anchored(&self, anchor: Option<Cursor>, disk: &SimDisk) {
+        let base = disk.base();
+        if base != Cursor::START {
+            self.count(|counts| counts.anchored += 1);
+        }
+        let checked = match anchor {
+            Some(anchor) if anchor.seq >= base.seq => self.oracle.borrow_mut().is_log(anchor),
+            None if base == Cursor::START => Ok(()),
+            other => Err(format!(
+                "a log with the base {base} is begun with {other:?}"
+            )),
+        };
         self.law(checked);
     }
 

@@ -210,7 +210,7 @@ export const admin = {
     "The backup fails. Everything up to {seq} is safe; {n} newer event is only on this machine. It keeps trying.",
   "backup.failing.other":
     "The backup fails. Everything up to {seq} is safe; {n} newer events are only on this machine. It keeps trying.",
-  "backup.readOnly": "Another machine has taken over this log. This one only reads.",
+  "backup.readOnly": "This gateway only reads its log and records nothing.",
   "backup.follower": "This is a read-only copy. It has everything up to {seq}.",
   "backup.claiming": "Making sure that this machine is the only one that writes.",
   "backup.directory":

@@ -197,7 +197,7 @@ export const admin: Record<keyof typeof source, string> = {
     "备份失败。{seq} 及之前的内容是安全的；{n} 条较新的事件只在这台机器上。系统会继续尝试。",
   "backup.failing.other":
     "备份失败。{seq} 及之前的内容是安全的；{n} 条较新的事件只在这台机器上。系统会继续尝试。",
-  "backup.readOnly": "另一台机器已接管此日志。这台机器只读。",
+  "backup.readOnly": "网关只读取日志，不记录任何内容。",
   "backup.follower": "这是只读副本，包含截至 {seq} 的全部内容。",
   "backup.claiming": "正在确认只有这台机器在写入。",
   "backup.directory": "备份（至 {seq}）是这台机器上的一个目录。如果这台机器丢失，备份也会丢失。",
