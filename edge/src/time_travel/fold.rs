@@ -4,17 +4,16 @@
 //! the record that the log itself vouches for (a later `snapshot_taken`, also at or before the
 //! record, names the object's hash), else with the first record.
 
+use crate::snapshots;
 use crate::time_travel::error::TravelError;
 use crate::time_travel::source::Source;
 use crate::view::Model;
 use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::event::Event;
 use moltbot_core::ids::Seq;
-use moltbot_core::projection::transcript::Transcripts;
 use moltbot_core::record::Record;
-use moltbot_core::state::State;
 use moltbot_store::error::StoreError;
-use moltbot_store::snapshot::{self, Snapshot};
+use moltbot_store::snapshot;
 
 /// Fewer records are folded sooner than a snapshot is fetched.
 const WORTH_A_SNAPSHOT_RECORDS: u64 = 2_000;
@@ -104,7 +103,7 @@ async fn from_snapshot(
     if record.map(|record| record.cursor()) != Some(snapshot.cursor()) {
         return Ok(None);
     }
-    let Some(mut model) = decode(&snapshot) else {
+    let Some(mut model) = snapshots::decode(&snapshot) else {
         return Ok(None);
     };
     let mut vouched: Option<Hash> = None;
@@ -117,11 +116,4 @@ async fn from_snapshot(
     };
     fold(&mut model, source, to, pulse, &mut see).await?;
     Ok((vouched == Some(stored.hash)).then_some(model))
-}
-
-fn decode(snapshot: &Snapshot) -> Option<Model> {
-    let state = State::decode(snapshot.section("state", State::VERSION)?)?;
-    let transcripts = snapshot.section("transcripts", Transcripts::VERSION)?;
-    let transcripts = Transcripts::decode(transcripts)?;
-    (state.cursor == snapshot.cursor()).then_some(Model { state, transcripts })
 }

@@ -191,3 +191,43 @@ async fn the_log_is_verified_on_request_and_damage_is_an_answer() {
         "{damaged}"
     );
 }
+
+#[tokio::test]
+async fn moments_before_what_is_on_this_machine_are_read_from_the_replica() {
+    let home = Home::new();
+    let (mut gateway, story) = play(&home).await;
+    let mut client = story.operator.connect(&gateway, &ALL).await.unwrap();
+    client.request("storage.backup", json!({})).await.unwrap();
+    gateway.shipped().await;
+    gateway.kill();
+    home.wipe();
+    let gateway = home.start();
+    let mut client = story.operator.connect(&gateway, &ALL).await.unwrap();
+    let first = client
+        .request("log.state", json!({ "at": 1 }))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&first["seq"], &first["state"]["sessions"]),
+        (&json!(1), &json!({}))
+    );
+    let diff = json!({ "from": 2, "to": 5 });
+    let diff = client.request("log.diff", diff).await.unwrap();
+    assert_eq!(diff["records"]["count"], 3);
+    let page = json!({ "from": 1, "limit": 5 });
+    let page = client.request("log.records", page).await.unwrap();
+    let seqs: Vec<&Value> = page["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["seq"])
+        .collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+    for source in ["local", "remote"] {
+        let whole = client
+            .request("log.verify", json!({ "source": source }))
+            .await
+            .unwrap();
+        assert_eq!(whole["ok"], true, "{whole}");
+    }
+}
