@@ -47,7 +47,6 @@ fn all() -> Vec<PathBuf> {
     all
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test asks how it is run")]
 fn freezing() -> bool {
     std::env::var("MOLTBOT_FREEZE").is_ok_and(|value| value == "1")
 }
