@@ -554,6 +554,32 @@ async fn a_stray_segment_fools_nobody_whatever_the_lists_lack() {
 }
 
 #[tokio::test]
+async fn a_stray_segment_is_not_restored_by_a_survey_that_is_older_than_the_deletion() {
+    let replica = replica();
+    let (mut asleep, mut awake) = (MemoryLog::new(), MemoryLog::new());
+    let old = claim_as(&replica, &mut asleep, &request("a", false))
+        .await
+        .unwrap();
+    let new = claim_as(&replica, &mut awake, &request("b", true))
+        .await
+        .unwrap();
+    ship_batches(&replica, &mut awake, "b", &new).await;
+    let survey = restore::survey(&replica).await.unwrap();
+    compact(&replica, &awake, "b", &new).await;
+    // It links to record #1 and ends where another segment began.
+    let stray = records(EventLog::head(&asleep), 4, 60);
+    put_segment(&replica, old.epoch.0, "a", &stray).await;
+
+    let mut restored = MemoryLog::new();
+    restored.append(&all(&asleep)).unwrap();
+    let settings = StoreSettings::default();
+    restore::extend(&replica, &mut restored, &survey, &settings, &mut |_, _| {})
+        .await
+        .unwrap();
+    assert_eq!(all(&restored), all(&awake));
+}
+
+#[tokio::test]
 async fn the_next_compaction_sweeps_strays_away() {
     let replica = replica();
     let (asleep, old, mut awake, new) = slept_through_a_deletion(&replica).await;

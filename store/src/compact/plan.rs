@@ -101,3 +101,62 @@ fn groups<T: Copy>(run: &[(T, u64)], bytes_max: u64) -> Vec<Vec<T>> {
     }
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floor::Floor;
+    use moltbot_core::chain::Hash;
+    use moltbot_core::ids::Epoch;
+
+    fn catalog(sizes: &[u64]) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (at, bytes) in (0_u64..).zip(sizes) {
+            catalog.made((Seq(at * 10 + 1), Seq(at * 10 + 10)), *bytes);
+        }
+        let floor = Seq(sizes.len() as u64 * 10);
+        let floor = Floor {
+            epoch: Epoch(1),
+            writer: "w".into(),
+            seq: floor,
+            hash: Hash::ZERO,
+            merged: Vec::new(),
+        };
+        catalog.floored(1, floor);
+        catalog
+    }
+
+    /// How many neighbours become one, group by group.
+    fn planned(sizes: &[u64]) -> Vec<usize> {
+        let settings = StoreSettings {
+            compact_bytes_max: 1280,
+            compact_fan_in: 4,
+            ..StoreSettings::default()
+        };
+        let groups = again(&catalog(sizes), &BTreeSet::new(), &settings);
+        groups.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn enough_small_neighbours_are_merged_again() {
+        assert_eq!(planned(&[10, 10, 10]), [0; 0]);
+        assert_eq!(planned(&[10, 10, 10, 10]), [4]);
+        assert_eq!(
+            planned(&[10, 10, 700, 10, 10]),
+            [0; 0],
+            "a full one parts them"
+        );
+    }
+
+    #[test]
+    fn the_smallest_are_merged_first_and_larger_ones_only_among_themselves() {
+        assert_eq!(planned(&[80, 80, 80, 80, 10, 10, 10, 10]), [4]);
+        assert_eq!(planned(&[80, 80, 80, 80, 10]), [5]);
+    }
+
+    #[test]
+    fn no_group_becomes_larger_than_one_object() {
+        assert_eq!(planned(&[600; 5]), [2, 2]);
+        assert_eq!(planned(&[700; 9]), [0; 0]);
+    }
+}
