@@ -111,6 +111,12 @@ async fn a_change_cut_off_in_the_middle_is_finished_and_the_older_master_key_is_
     let gateway = home.start();
     let (device, mut client) = enter(&gateway).await;
     talk(&mut client, &gateway).await;
+    // So many keys that the names of some end with an even digit and of some with an odd one.
+    for number in 0..8 {
+        let (key, run) = (format!("s{number}"), format!("s{number}"));
+        client.chat(&key, "echo more", &run).await;
+    }
+    gateway.shipped().await;
     stop(gateway);
     let older = keys(&remote);
     assert_eq!(wrapped(&older), older.len());
