@@ -18,8 +18,9 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const GROWTH_KB_MAX: u64 = 48 * 1024;
 /// What a gateway may grow by because of events that one client does not read.
 const SLOW_CLIENT_KB_MAX: u64 = 24 * 1024;
-/// Rounds of messages after which the gateway's own caches are full.
-const WARM_UP_ROUNDS: usize = 10;
+/// Rounds of messages after which the gateway's own caches are full and snapshots and merges have had
+/// their turn.
+const WARM_UP_ROUNDS: usize = 30;
 
 #[tokio::test]
 async fn a_request_body_that_is_too_large_is_refused_with_413() {
