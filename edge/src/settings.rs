@@ -14,7 +14,7 @@ use moltbot_agent::{Choice, ModelError, Provider};
 use moltbot_core::ids::InstanceId;
 use moltbot_store::diagnosis::Names;
 use moltbot_store::keys::{MasterKey, MasterKeys};
-use moltbot_store::replica::ReplicaOptions;
+use moltbot_store::replica::{Replica, ReplicaOptions};
 use moltbot_store::settings::StoreSettings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -65,6 +65,20 @@ impl Remote {
         };
         let host = url.host_str().unwrap_or_default();
         format!("{}://{host}{}", url.scheme(), url.path())
+    }
+}
+
+impl Remote {
+    /// Opens it to be read: a directory that is not there is a typing mistake and no empty log, and is
+    /// not made. `hint` says what to look at then.
+    pub fn open_existing(&self, hint: &str) -> Result<Replica, Failure> {
+        let directory = Url::parse(&self.url).ok();
+        let directory = directory.and_then(|url| url.to_file_path().ok());
+        if let Some(missing) = directory.filter(|path| !path.is_dir()) {
+            let text = format!("there is no replica in `{}`; {hint}", missing.display());
+            return Err(wrong(&text));
+        }
+        Ok(Replica::open(&self.url, &self.options)?)
     }
 }
 

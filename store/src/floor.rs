@@ -15,7 +15,6 @@
 use crate::error::StoreError;
 use crate::layout;
 use crate::replica::{Created, Replica};
-use bytes::Bytes;
 use futures_util::future::try_join;
 use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
@@ -73,23 +72,10 @@ pub async fn newer(replica: &Replica, number: u64) -> Result<Option<(u64, Floor)
 
 /// The floor with this number; `None` when there is none yet.
 pub async fn read(replica: &Replica, number: u64) -> Result<Option<Floor>, StoreError> {
-    let path = layout::floor(number);
-    let Some(bytes) = replica.get(&path).await? else {
-        return Ok(None);
-    };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|error| StoreError::Corrupt {
-            place: format!("`{path}`"),
-            reason: error.to_string(),
-        })
+    replica.get_json(&layout::floor(number)).await
 }
 
 /// Creates the floor with this number. `Exists` means that somebody has, possibly we.
 pub async fn create(replica: &Replica, number: u64, floor: &Floor) -> Result<Created, StoreError> {
-    let bytes = serde_json::to_vec(floor)
-        .map_err(|error| StoreError::Internal(format!("cannot encode a floor: {error}")))?;
-    replica
-        .create(&layout::floor(number), Bytes::from(bytes))
-        .await
+    replica.create_json(&layout::floor(number), floor).await
 }

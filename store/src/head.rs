@@ -6,7 +6,6 @@
 use crate::error::StoreError;
 use crate::layout;
 use crate::replica::{Created, Replica};
-use bytes::Bytes;
 use futures_util::future::try_join3;
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
 use moltbot_core::time::Timestamp;
@@ -74,23 +73,10 @@ async fn read_claimed(
 
 /// The head of this epoch; `None` when nobody has claimed it.
 pub async fn read(replica: &Replica, epoch: Epoch) -> Result<Option<Head>, StoreError> {
-    let path = layout::head(epoch);
-    let Some(bytes) = replica.get(&path).await? else {
-        return Ok(None);
-    };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|error| StoreError::Corrupt {
-            place: format!("`{path}`"),
-            reason: error.to_string(),
-        })
+    replica.get_json(&layout::head(epoch)).await
 }
 
 /// Claims the epoch. `Exists` means that somebody has it, possibly this very claim.
 pub async fn create(replica: &Replica, epoch: Epoch, head: &Head) -> Result<Created, StoreError> {
-    let bytes = serde_json::to_vec(head)
-        .map_err(|error| StoreError::Internal(format!("cannot encode a head: {error}")))?;
-    replica
-        .create(&layout::head(epoch), Bytes::from(bytes))
-        .await
+    replica.create_json(&layout::head(epoch), head).await
 }

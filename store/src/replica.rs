@@ -21,6 +21,8 @@ use object_store::{
     ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     RetryConfig,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -227,6 +229,33 @@ impl Replica {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("read", path, &error)),
         }
+    }
+
+    /// A small object as JSON; `None` when it is not there.
+    pub(crate) async fn get_json<T: DeserializeOwned>(
+        &self,
+        path: &Path,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(bytes) = self.get(path).await? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| StoreError::Corrupt {
+                place: format!("`{path}`"),
+                reason: error.to_string(),
+            })
+    }
+
+    /// Creates a small object as JSON, as [`Replica::create`] does.
+    pub(crate) async fn create_json(
+        &self,
+        path: &Path,
+        value: &impl Serialize,
+    ) -> Result<Created, StoreError> {
+        let bytes = serde_json::to_vec(value)
+            .map_err(|error| StoreError::Internal(format!("cannot encode `{path}`: {error}")))?;
+        self.create(path, Bytes::from(bytes)).await
     }
 
     /// The names in a folder, sorted. The list may be stale: an object that is missing from it can

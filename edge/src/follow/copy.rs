@@ -39,7 +39,6 @@ use moltbot_store::sled_log::SledLog;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
-use url::Url;
 
 /// The copy and where it comes from.
 pub(super) struct Copy {
@@ -111,21 +110,10 @@ pub(super) async fn open(gateway: &Arc<Gateway>) -> Result<Task, Failure> {
     Ok(Task::new(Arc::clone(gateway), running, copy, feed, survey))
 }
 
-/// Opens the remote log; a directory that is not there is a typing mistake and is not made.
+/// Opens the remote log.
 fn open_replica(settings: &Settings) -> Result<Replica, Failure> {
-    let directory = Url::parse(&settings.remote.url).ok();
-    let directory = directory.and_then(|url| url.to_file_path().ok());
-    if let Some(missing) = directory.filter(|path| !path.is_dir()) {
-        let text = format!(
-            "there is no log to follow in `{}`; set MOLTBOT_REPLICA_URL to where the writing gateway ships it",
-            missing.display()
-        );
-        return Err(Failure::new(Exit::Configuration, text));
-    }
-    Ok(Replica::open(
-        &settings.remote.url,
-        &settings.remote.options,
-    )?)
+    let hint = "set MOLTBOT_REPLICA_URL to where the writing gateway ships its log";
+    settings.remote.open_existing(hint)
 }
 
 async fn open_log(

@@ -8,7 +8,7 @@ mod stats;
 mod verify;
 
 use super::{checkpoint, orphans};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::settings::Settings;
 use crate::stamp;
 use crate::time_travel::moment::{Clock, Moment};
@@ -21,7 +21,6 @@ use moltbot_store::keys::Keyring;
 use moltbot_store::replica::Replica;
 use moltbot_store::scan::Scan;
 use moltbot_store::settings::StoreSettings;
-use url::Url;
 
 pub(super) const MOMENT: &str =
     "A seq (4711), a time (2026-11-22T14:40:05Z, 2026-11-22, `2h ago`) or `now`";
@@ -62,19 +61,8 @@ pub(super) async fn run(settings: &Settings, verb: Verb) -> Result<(), Failure> 
 
 /// The replica; one on this machine must be there: a typing mistake is not an empty log.
 pub(super) fn replica(settings: &Settings) -> Result<Replica, Failure> {
-    let directory = Url::parse(&settings.remote.url).ok();
-    let directory = directory.and_then(|url| url.to_file_path().ok());
-    if let Some(missing) = directory.filter(|path| !path.is_dir()) {
-        let text = format!(
-            "there is no replica in `{}`; see --home and MOLTBOT_REPLICA_URL",
-            missing.display()
-        );
-        return Err(Failure::new(Exit::Configuration, text));
-    }
-    Ok(Replica::open(
-        &settings.remote.url,
-        &settings.remote.options,
-    )?)
+    let hint = "see --home and MOLTBOT_REPLICA_URL";
+    settings.remote.open_existing(hint)
 }
 
 /// The replicated log as it is now.
