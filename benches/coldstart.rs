@@ -87,7 +87,23 @@ fn main() -> Result<(), Failure> {
                 "cold start{how}: ready after {ready:.2} s, {resident:.0} MB resident"
             ));
         }
+        server.change(None);
+        runtime.block_on(verified(&replica))?;
     }
+    Ok(())
+}
+
+/// Reads the whole log and checks every byte and link of it, as `moltbot log verify` does.
+async fn verified(replica: &Replica) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let settings = StoreSettings::default();
+    let verified = restore::verify(replica, &settings, &mut |_, _| {}).await?;
+    let took = begun.elapsed().as_secs_f64();
+    let records = number(usize::try_from(verified.records)?);
+    say(format_args!(
+        "all of it read and verified: {took:.2} s, {:.0} records/s",
+        records / took
+    ));
     Ok(())
 }
 

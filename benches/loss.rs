@@ -16,7 +16,7 @@ mod remote;
 #[path = "../edge/tests/support/s3.rs"]
 mod s3;
 
-use moltbot_benches::{PAYLOAD_BYTES, directory, number, percentile, say};
+use moltbot_benches::{PAYLOAD_BYTES, directory, frames, number, percentile, say};
 use moltbot_core::chain::Cursor;
 use moltbot_core::ids::{InstanceId, Seq};
 use moltbot_core::record::Record;
@@ -175,6 +175,8 @@ async fn rhythm(
         .shipped
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
+    let stored = number(usize::try_from(running.ship.status().borrow().bytes).unwrap_or(0));
+    let frame_bytes = frames(&testing::records(Cursor::START, 1, PAYLOAD_BYTES)).len();
     let exposed: Vec<(Instant, Instant)> = appended
         .iter()
         .filter_map(|(seq, at, _)| {
@@ -185,13 +187,14 @@ async fn rhythm(
     let mut spans: Vec<Duration> = exposed.iter().map(|(at, safe)| *safe - *at).collect();
     let mut moments = lost_at_any_moment(&exposed);
     say(format_args!(
-        "{name}: a record is exposed for {:.0?} (median), {:.0?} (longest); whoever vanishes while something is exposed loses the last {:.0?} (median), {:.0?} (longest); {} records in {} segments",
+        "{name}: a record is exposed for {:.0?} (median), {:.0?} (longest); whoever vanishes while something is exposed loses the last {:.0?} (median), {:.0?} (longest); {} records in {} segments, {:.2} x the bytes appended",
         percentile(&mut spans, 50),
         percentile(&mut spans, 100),
         percentile(&mut moments, 50),
         percentile(&mut moments, 100),
         appended.len(),
         shipped.len(),
+        stored / number(frame_bytes * appended.len()),
     ));
     Ok(())
 }
