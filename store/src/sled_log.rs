@@ -7,7 +7,9 @@
 //!
 //! sled has one tree `log` of groups of records (their form is in `sled_log/groups.rs`); other trees
 //! of the same database are handed out by [`SledLog::tree`]. Whatever goes into sled is one atomic
-//! batch, one flush, and then one `fdatasync` of sled's file.
+//! batch, one flush, and then one `fdatasync` of sled's file. sled's file counts only together with the
+//! snapshot that sled writes beside it when it is opened (`sled_log/recovery.rs`): whoever copies a log
+//! copies the whole directory.
 //!
 //! A log that was begun at a snapshot has a base in sled, which its first record follows.
 //!
@@ -21,6 +23,7 @@ mod disk;
 mod groups;
 mod reader;
 mod recent;
+mod recovery;
 mod room;
 mod set_aside;
 mod tail;

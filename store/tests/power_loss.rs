@@ -44,6 +44,8 @@ struct Files {
     sled: Vec<u8>,
     conf: Vec<u8>,
     tail: Vec<u8>,
+    /// Of sled's page table, written when it was opened: its name and content.
+    snapshots: Vec<(String, Vec<u8>)>,
 }
 
 impl Files {
@@ -53,6 +55,12 @@ impl Files {
             sled: read("db"),
             conf: read("conf"),
             tail: read("tail"),
+            snapshots: std::fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| name.starts_with("snap."))
+                .map(|name| (name.clone(), read(&name)))
+                .collect(),
         }
     }
 
@@ -65,6 +73,9 @@ impl Files {
             ("conf", &self.conf),
             ("tail", &self.tail),
         ] {
+            std::fs::write(path.join(name), bytes).unwrap();
+        }
+        for (name, bytes) in &self.snapshots {
             std::fs::write(path.join(name), bytes).unwrap();
         }
         (home, path)
@@ -228,6 +239,68 @@ fn what_was_rewound_never_comes_back() {
 }
 
 #[test]
+fn opening_may_end_anywhere() {
+    let home = tempdir().unwrap();
+    let path = home.path().join("data");
+    // What a rewind leaves without a page is filled with zeros when the log is opened. Go on
+    // until that is something which sled cannot do without unless it has its snapshot.
+    let (before, after, written) = (0..50)
+        .find_map(|_| {
+            let mut log = open(&path).unwrap();
+            for _ in 0..8 {
+                log.append(&records(log.head(), 2, 20_000)).unwrap();
+            }
+            log.rewind(Cursor::START).unwrap();
+            log.append(&records(log.head(), 2, 20_000)).unwrap();
+            let written = all(&*log.reader(), 1 << 20).unwrap();
+            drop(log);
+            let before = Files::of(&path);
+            drop(open(&path).unwrap());
+            let after = Files::of(&path);
+            let mut files = after.clone();
+            files.snapshots.clear();
+            files
+                .recovered()
+                .is_err()
+                .then_some((before, after, written))
+        })
+        .unwrap();
+    assert_eq!(before.recovered().unwrap(), written);
+    assert_eq!(after.recovered().unwrap(), written);
+    let [(name, snapshot)] = after.snapshots.as_slice() else {
+        panic!("{} snapshots", after.snapshots.len());
+    };
+    assert!(before.snapshots.iter().all(|(old, _)| old < name));
+    let unfinished = format!("{name}.generating");
+    // Power is lost, or the process killed, while the snapshot is written,
+    for bytes in [0, 1, 12, 13, snapshot.len() / 2, snapshot.len() - 1] {
+        let mut files = before.clone();
+        let torn = (unfinished.clone(), snapshot[..bytes].to_vec());
+        files.snapshots.push(torn);
+        assert_eq!(files.recovered().unwrap(), written, "{bytes}");
+    }
+    let mut files = before.clone();
+    let zeros = (unfinished.clone(), vec![0; snapshot.len()]);
+    files.snapshots.push(zeros);
+    assert_eq!(files.recovered().unwrap(), written);
+    // when it has not got its name, but the zeros and perhaps the old one are on the disk.
+    let whole = (unfinished, snapshot.clone());
+    for sled in [&before.sled, &after.sled] {
+        for mut snapshots in [Vec::new(), before.snapshots.clone()] {
+            snapshots.push(whole.clone());
+            let mut files = after.clone();
+            files.sled.clone_from(sled);
+            files.snapshots = snapshots;
+            assert_eq!(files.recovered().unwrap(), written);
+            let (_home, path) = files.write();
+            drop(open(&path).unwrap());
+            let names = Files::of(&path).snapshots;
+            assert!(names.iter().all(|(name, _)| !name.ends_with(".generating")));
+        }
+    }
+}
+
+#[test]
 fn a_log_that_is_begun_at_a_base_begins_there_or_at_the_start() {
     let home = tempdir().unwrap();
     let path = home.path().join("data");
@@ -362,9 +435,10 @@ enum Step {
     Rewind {
         back: usize,
     },
-    /// A new disk, on which the log begins here.
+    /// The log begins here, on a new disk or on this one.
     Begin {
         seq: u64,
+        is_on_new_disk: bool,
     },
 }
 
@@ -381,11 +455,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         payload_bytes,
         seed,
     });
-    let rewind = (0..6_usize).prop_map(|back| Step::Rewind { back });
-    let begin = (1..10_000_u64).prop_map(|seq| Step::Begin { seq });
+    let rewind = prop_oneof![0..6_usize, Just(usize::MAX)].prop_map(|back| Step::Rewind { back });
+    let begin = (1..10_000_u64, any::<bool>()).prop_map(|(seq, is_on_new_disk)| Step::Begin {
+        seq,
+        is_on_new_disk,
+    });
     let step =
-        prop_oneof![24 => append, 2 => Just(Step::Reopen), 4 => crash, 2 => rewind, 1 => begin];
-    prop::collection::vec(step, 1..40)
+        prop_oneof![24 => append, 3 => Just(Step::Reopen), 4 => crash, 3 => rewind, 1 => begin];
+    prop::collection::vec(step, 1..60)
 }
 
 proptest! {
@@ -433,13 +510,16 @@ proptest! {
                     let to = written.last().map_or(base, Record::cursor);
                     log.rewind(to).unwrap();
                 }
-                Step::Begin { seq } => {
+                Step::Begin { seq, is_on_new_disk } => {
                     base = Cursor { seq: Seq(seq), hash: Hash::of(&seq.to_le_bytes()) };
                     written.clear();
-                    let home = tempdir().unwrap();
-                    path = home.path().join("data");
-                    homes.push(home);
-                    log = open(&path).unwrap();
+                    if is_on_new_disk {
+                        let home = tempdir().unwrap();
+                        path = home.path().join("data");
+                        homes.push(home);
+                        log = open(&path).unwrap();
+                    }
+                    log.rewind(Cursor::START).unwrap();
                     log.begin_at(base).unwrap();
                 }
             }

@@ -7,6 +7,7 @@
 //! to where sled would move it to a file of its own, which nothing syncs.
 
 use super::PLACE;
+use super::recovery;
 use super::room::Room;
 use crate::error::StoreError;
 use crate::settings::{LOG_VALUE_BYTES_MAX, StoreSettings};
@@ -33,8 +34,10 @@ impl Disk {
             .map_err(|error| read_error("open its tree", error))?;
         let file = Room::open(&path.join("db")).map_err(|error| disk_error("open", &error))?;
         let disk = Disk { db, log, file };
-        disk.sync()?;
+        // First the name of the snapshot that sled wrote, without which what it did to its file
+        // since must not become durable.
         sync_directory(path)?;
+        disk.sync()?;
         if let Some(parent) = path.parent() {
             sync_directory(parent)?;
         }
@@ -81,22 +84,34 @@ impl Disk {
 fn open_database(path: &Path, settings: &StoreSettings) -> Result<sled::Db, StoreError> {
     let deadline = Instant::now() + Duration::from_millis(settings.lock_wait_ms);
     loop {
-        let opened = sled::Config::new()
-            .path(path)
-            .cache_capacity(settings.sled_cache_bytes)
-            .flush_every_ms(None)
-            .open();
-        match opened {
-            Ok(db) => return Ok(db),
-            Err(sled::Error::Io(error)) if is_lock(&error) => {
-                if Instant::now() >= deadline {
-                    let path = path.display().to_string();
-                    return Err(StoreError::Locked { path });
-                }
-                std::thread::sleep(LOCK_POLL);
-            }
-            Err(error) => return Err(read_error("open its database", error)),
+        if let Some(db) = try_open_database(path, settings)? {
+            return Ok(db);
         }
+        if Instant::now() >= deadline {
+            let path = path.display().to_string();
+            return Err(StoreError::Locked { path });
+        }
+        std::thread::sleep(LOCK_POLL);
+    }
+}
+
+/// `None` when another process has it open.
+fn try_open_database(
+    path: &Path,
+    settings: &StoreSettings,
+) -> Result<Option<sled::Db>, StoreError> {
+    if !recovery::finish(path)? {
+        return Ok(None);
+    }
+    let opened = sled::Config::new()
+        .path(path)
+        .cache_capacity(settings.sled_cache_bytes)
+        .flush_every_ms(None)
+        .open();
+    match opened {
+        Ok(db) => Ok(Some(db)),
+        Err(sled::Error::Io(error)) if is_lock(&error) => Ok(None),
+        Err(error) => Err(read_error("open its database", error)),
     }
 }
 
