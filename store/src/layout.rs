@@ -9,7 +9,8 @@
 //! checkpoint/<seq:020>.json           a signed checkpoint
 //! keys/<id>                           a data key
 //! blob/<hash>                         a sealed payload too large for a record
-//! orphan/<epoch:010>-<writer>/<first_seq:020>.seg    a tail that lost against another writer
+//! orphan/<epoch:010>-<writer>-<tail>/<first_seq:020>.seg    a tail that lost against another writer,
+//!                                     named by half of the hash of its first record
 //! probe/<random>/probe                what a self-test writes and deletes again
 //! ```
 
@@ -35,6 +36,9 @@ pub const KEYS: &str = "keys";
 pub const BLOBS: &str = "blob";
 /// Folder of the tails that lost.
 pub const ORPHANS: &str = "orphan";
+
+/// Digits that name a tail that lost: 64 bits of a hash.
+const TAIL_DIGITS: usize = 16;
 
 /// Folder of the self-tests.
 pub const PROBES: &str = "probe";
@@ -79,12 +83,22 @@ pub fn blob(hash: &Hash) -> Path {
     Path::from(format!("{BLOBS}/{hash}"))
 }
 
-/// A segment of a tail that lost.
-pub fn orphan(epoch: Epoch, writer: &InstanceId, first: Seq) -> Path {
+/// A segment of the tail that lost and began with the record of this hash. Epoch and writer alone do
+/// not tell tails apart: after one record several may have been written, each lost in its turn.
+pub fn orphan(epoch: Epoch, writer: &InstanceId, tail: &Hash, first: Seq) -> Path {
+    let tail: String = tail.to_hex().chars().take(TAIL_DIGITS).collect();
     Path::from(format!(
-        "{ORPHANS}/{:010}-{writer}/{:020}.seg",
+        "{ORPHANS}/{:010}-{writer}-{tail}/{:020}.seg",
         epoch.0, first.0
     ))
+}
+
+/// Epoch and writer in the name of a folder of [`orphan`].
+pub(crate) fn orphan_of(folder: &str) -> Option<(Epoch, InstanceId)> {
+    let (epoch, rest) = folder.split_once('-')?;
+    let (writer, tail) = rest.rsplit_once('-')?;
+    let is_tail = tail.len() == TAIL_DIGITS && tail.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_tail.then(|| Some((Epoch(epoch.parse().ok()?), writer.into())))?
 }
 
 /// The folder of one self-test.

@@ -62,11 +62,11 @@ pub async fn list(replica: &Replica) -> Result<Vec<Orphan>, StoreError> {
         }
     }
     let orphan = |(name, objects): (String, Vec<Path>)| {
-        let (epoch, writer) = name.split_once('-')?;
+        let (epoch, writer) = layout::orphan_of(&name)?;
         Some(Orphan {
-            epoch: Epoch(epoch.parse().ok()?),
-            writer: InstanceId::from(writer),
             name,
+            epoch,
+            writer,
             objects,
         })
     };

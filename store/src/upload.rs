@@ -86,6 +86,7 @@ pub async fn orphan(
 ) -> Result<Option<OrphanReport>, StoreError> {
     let (epoch, instance) = writer;
     let mut reached = after;
+    let mut tail = None;
     let mut report: Option<OrphanReport> = None;
     loop {
         let records = local.read_whole(reached.seq.next(), segment_bytes_max)?;
@@ -95,7 +96,8 @@ pub async fn orphan(
         let (Some(first), Some(_)) = (records.first(), records.last()) else {
             return Ok(report);
         };
-        let path = layout::orphan(epoch, instance, first.seq);
+        let tail = tail.get_or_insert(first.hash);
+        let path = layout::orphan(epoch, instance, tail, first.seq);
         named(replica, keyring, &Named::by(&records)).await?;
         let bytes = segment::encode(epoch, instance, &records)?;
         reached = match replica.create(&path, bytes).await? {

@@ -199,11 +199,14 @@ async fn a_takeover_fences_the_first_gateway_and_keeps_its_tail_as_orphan() {
     assert_eq!(by, Epoch(2));
     let orphan = orphan.unwrap();
     assert_eq!((orphan.first, orphan.last), (Seq(2), Seq(4)));
-    assert_eq!(
-        orphan.objects,
-        ["orphan/0000000001-a/00000000000000000002.seg"]
+    let tail = lost[0].hash;
+    let path = layout::orphan(Epoch(1), &InstanceId::from("a"), &tail, Seq(2));
+    assert_eq!(orphan.objects, [path.to_string()]);
+    let name = format!(
+        "orphan/0000000001-a-{}/00000000000000000002.seg",
+        &tail.to_hex()[..16]
     );
-    let path = layout::orphan(Epoch(1), &InstanceId::from("a"), Seq(2));
+    assert_eq!(path.as_ref(), name);
     let bytes = replica.get(&path).await.unwrap().unwrap();
     assert_eq!(segment::decode("orphan", &bytes).unwrap().records, lost);
     assert!(!handle.wait_shipped(Seq(4)).await);
@@ -260,7 +263,8 @@ async fn the_tail_of_a_gateway_that_lost_is_kept_before_it_is_dropped() {
     assert_eq!((back.epoch, back.restored), (Epoch(3), 1));
     let orphan = back.orphan.unwrap();
     assert_eq!((orphan.first, orphan.last), (Seq(2), Seq(5)));
-    let path = layout::orphan(Epoch(1), &InstanceId::from("a"), Seq(2));
+    let tail = lost[0].hash;
+    let path = layout::orphan(Epoch(1), &InstanceId::from("a"), &tail, Seq(2));
     let bytes = replica.get(&path).await.unwrap().unwrap();
     assert_eq!(segment::decode("orphan", &bytes).unwrap().records, lost);
     assert_eq!(remote_log(&replica).await, all(&first));

@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use bytes::Bytes;
-use moltbot_core::chain::Cursor;
+use moltbot_core::chain::{Cursor, Hash};
 use moltbot_core::ids::{Epoch, InstanceId, Seq};
 use moltbot_core::record::Record;
 use moltbot_core::time::Timestamp;
@@ -255,7 +255,7 @@ async fn tails_of_one_writer_stand_by_themselves_and_say_where_they_parted() {
     let remote = Remote::of(12).await;
     let (replica, writer) = (&remote.replica, InstanceId::from("lo-ser"));
     let at = |seq: usize| remote.records.get(seq - 1).unwrap().cursor();
-    let orphan = |first| layout::orphan(Epoch(3), &writer, first);
+    let orphan = |first| layout::orphan(Epoch(3), &writer, &Hash::ZERO, first);
     let tail = records(at(17), 8, 20);
     let (begin, rest) = tail.split_at(3);
     put(replica, &orphan(Seq(18)), Epoch(3), begin).await;
