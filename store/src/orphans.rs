@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// The tail of one writer in one epoch, as it is named. Nothing of it was read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orphan {
-    /// The name of its folder, `<epoch>-<writer>`: what people call it.
+    /// The name of its folder, `<epoch>-<writer>-<tail>`: what people call it.
     pub name: String,
     /// The epoch of the record after which it was written.
     pub epoch: Epoch,
